@@ -1,0 +1,97 @@
+"""Every error that clearprop raises on purpose.
+
+One base class, `ClearpropError`; each subclass is also the builtin that fits, so
+``except ValueError`` keeps working. A message says what, where, got, do, in one sentence
+or two: "layers[2] Dense expects 30 inputs; layers[1] gives 20. Set n_in=20 or leave it out."
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ClearpropError",
+    "DTypeError",
+    "DataError",
+    "DivergenceError",
+    "FileFormatError",
+    "MissingDependencyError",
+    "NotInitializedError",
+    "OptionError",
+    "ShapeError",
+    "UnknownNameError",
+    "UnsupportedError",
+    "WouldOverwriteError",
+    "did_you_mean",
+    "one_of",
+]
+
+
+class ClearpropError(Exception):
+    """Base of all errors that clearprop raises on purpose."""
+
+
+class ShapeError(ClearpropError, ValueError):
+    """An array or a layer has a size that does not fit its neighbour."""
+
+
+class DTypeError(ClearpropError, TypeError):
+    """An array or an argument has the wrong type."""
+
+
+class DataError(ClearpropError, ValueError):
+    """The data cannot be used: empty, NaN, labels out of range, one class only."""
+
+
+class OptionError(ClearpropError, ValueError):
+    """An option is out of its range, or contradicts another."""
+
+
+class UnknownNameError(ClearpropError, ValueError):
+    """A name is in no registry; the message suggests the nearest one."""
+
+
+class NotInitializedError(ClearpropError, RuntimeError):
+    """The network has no parameters yet, because its input size is not known."""
+
+
+class UnsupportedError(ClearpropError, ValueError):
+    """An engine or a method declines this network; the message is its one sentence why."""
+
+
+class DivergenceError(ClearpropError, ArithmeticError):
+    """A cost, gradient or parameter became NaN or infinite during training."""
+
+
+class FileFormatError(ClearpropError, ValueError):
+    """A file is not what its name says: truncated, altered, or of a newer format."""
+
+
+class MissingDependencyError(ClearpropError, ImportError):
+    """An optional package is needed; the message says what to install."""
+
+
+class WouldOverwriteError(ClearpropError, FileExistsError):
+    """A file exists and overwriting it was not asked for."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the known name nearest to `word`, or "".
+
+    >>> did_you_mean("sigmiod", ["sigmoid", "tanh"])
+    " Did you mean 'sigmoid'?"
+    >>> did_you_mean("zzz", ["sigmoid", "tanh"])
+    ''
+    """
+    near = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return the names as a readable list for an error message.
+
+    >>> one_of(["a", "b", "c"])
+    "'a', 'b', 'c'"
+    """
+    return ", ".join(repr(name) for name in names)
