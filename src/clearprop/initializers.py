@@ -1,0 +1,284 @@
+"""Initialisers: how the weights of a layer are drawn before training.
+
+``draw(shape, gain, stream)`` returns a float64 array; the numbers come from the stream, so they
+are a function of the seed and the layer alone. W has shape (n_out, n_in), and the scale of most
+initialisers follows from these two sizes. The published ones are what their names say, whatever
+the activation; **only `orthogonal` multiplies by the gain of the activation**. An activation
+names the initialiser that a layer uses when none is given (`ActivationFunction.initializer`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from clearprop.errors import OptionError, ShapeError
+from clearprop.registry import Described, Registry
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LeCunNormal",
+    "LeCunUniform",
+    "Normal",
+    "Orthogonal",
+    "RandomStream",
+    "Uniform",
+    "Zeros",
+    "initializers",
+]
+
+Float64 = np.ndarray[Any, np.dtype[np.float64]]
+Shape = tuple[int, ...]
+
+initializers: Registry[Initializer] = Registry("initializer")
+
+
+class RandomStream(Protocol):
+    """What an initialiser draws from: `clearprop.random.Stream`, or anything with these two methods."""
+
+    def normal(self, shape: Any) -> Float64:
+        """Return independent N(0, 1) numbers."""
+
+    def uniform(self, shape: Any) -> Float64:
+        """Return independent numbers, uniform in [0, 1)."""
+
+
+class Initializer(Described):
+    """A distribution of initial parameters.
+
+    To make your own: subclass as a frozen dataclass with `name`, `formula` and `draw`.
+    """
+
+    kind: ClassVar[str] = "initializer"
+    formula: ClassVar[str] = ""
+    """The distribution in one line, e.g. "N(0, 2 / n_in)" (the second number is the variance)."""
+    uses_gain: ClassVar[bool] = False
+    """Whether the gain of the activation multiplies the weights."""
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return initial parameters, float64. For weights, shape is (n_out, n_in).
+
+        Errors: `ShapeError` if the scale depends on n_in and n_out, and shape has not both.
+        """
+        raise NotImplementedError
+
+
+def _fans(initializer: Initializer, shape: Shape) -> tuple[int, int]:
+    """Return (n_out, n_in), or raise `ShapeError`."""
+    if len(shape) != 2 or min(shape) < 1:
+        raise ShapeError(
+            f"initializer {initializer.name!r} takes its scale from a weight matrix of shape (n_out, n_in). "
+            f"Got shape {tuple(shape)}; for biases use 'zeros', 'normal', 'uniform' or 'constant'."
+        )
+    return shape[0], shape[1]
+
+
+def _set_number(initializer: Initializer, option: str, low: float = -math.inf) -> None:
+    """Store an option as a float; raise `OptionError` unless it is finite and at least `low`."""
+    value = getattr(initializer, option)
+    number = math.nan
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating):
+        number = float(value)
+    if not (math.isfinite(number) and number >= low):
+        need = "a finite number" if low == -math.inf else f"a finite number of at least {low:g}"
+        raise OptionError(
+            f"the {option!r} of initializer {initializer.name!r} must be {need}. Got {value!r}."
+        )
+    object.__setattr__(initializer, option, number)
+
+
+def _symmetric(stream: RandomStream, shape: Shape, bound: float) -> Float64:
+    """Return numbers uniform in [-bound, bound)."""
+    return bound * (2.0 * stream.uniform(shape) - 1.0)
+
+
+@initializers.register()
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """N(0, std²), whatever the size of the layer. With std = 1, Nielsen's first choice (chapter 1).
+
+    With many inputs z then has a standard deviation of about sqrt(n_in), and sigmoids saturate
+    (Nielsen, chapter 3); `lecun_normal` is the cure.
+    """
+
+    name: ClassVar[str] = "normal"
+    formula: ClassVar[str] = "N(0, std^2)"
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        _set_number(self, "std", low=0.0)
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return std * N(0, 1)."""
+        return self.std * stream.normal(shape)
+
+
+@initializers.register()
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """Uniform in [low, high), whatever the size of the layer."""
+
+    name: ClassVar[str] = "uniform"
+    formula: ClassVar[str] = "U[low, high)"
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        _set_number(self, "low")
+        _set_number(self, "high")
+        if self.low > self.high:
+            raise OptionError(
+                f"initializer 'uniform' needs low <= high. Got low={self.low!r}, high={self.high!r}."
+            )
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return low + (high - low) * U[0, 1)."""
+        return self.low + (self.high - self.low) * stream.uniform(shape)
+
+
+@initializers.register()
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """The same value everywhere. Equal neurons stay equal: for biases, not for weights."""
+
+    name: ClassVar[str] = "constant"
+    formula: ClassVar[str] = "value"
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        _set_number(self, "value")
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return an array full of the value; draws nothing."""
+        return np.full(shape, self.value, dtype=np.float64)
+
+
+@initializers.register()
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    """0 everywhere, the usual choice for biases."""
+
+    name: ClassVar[str] = "zeros"
+    formula: ClassVar[str] = "0"
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return zeros; draws nothing."""
+        return np.zeros(shape, dtype=np.float64)
+
+
+@initializers.register("scaled_normal")
+@dataclass(frozen=True)
+class LeCunNormal(Initializer):
+    """N(0, 1/n_in): z has the variance of the inputs (LeCun et al., Efficient BackProp, 1998).
+
+    Nielsen's second choice (chapter 3), there without a name; also known as "scaled_normal".
+    The normal distribution is whole, not truncated.
+    """
+
+    name: ClassVar[str] = "lecun_normal"
+    formula: ClassVar[str] = "N(0, 1 / n_in)"
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return N(0, 1) / sqrt(n_in)."""
+        _, n_in = _fans(self, shape)
+        return stream.normal(shape) / math.sqrt(n_in)
+
+
+@initializers.register()
+@dataclass(frozen=True)
+class LeCunUniform(Initializer):
+    """U(-r, r) with r = sqrt(3 / n_in), so that the variance is 1/n_in as for `lecun_normal`."""
+
+    name: ClassVar[str] = "lecun_uniform"
+    formula: ClassVar[str] = "U(-r, r), r = sqrt(3 / n_in)"
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return U(-r, r)."""
+        _, n_in = _fans(self, shape)
+        return _symmetric(stream, shape, math.sqrt(3.0 / n_in))
+
+
+@initializers.register("xavier_normal")
+@dataclass(frozen=True)
+class GlorotNormal(Initializer):
+    """N(0, 2 / (n_in + n_out)): a compromise between forward and backward (Glorot and Bengio, 2010)."""
+
+    name: ClassVar[str] = "glorot_normal"
+    formula: ClassVar[str] = "N(0, 2 / (n_in + n_out))"
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return sqrt(2 / (n_in + n_out)) * N(0, 1)."""
+        return math.sqrt(2.0 / sum(_fans(self, shape))) * stream.normal(shape)
+
+
+@initializers.register("xavier_uniform")
+@dataclass(frozen=True)
+class GlorotUniform(Initializer):
+    """U(-r, r) with r = sqrt(6 / (n_in + n_out)) (Glorot and Bengio, 2010, equation 16)."""
+
+    name: ClassVar[str] = "glorot_uniform"
+    formula: ClassVar[str] = "U(-r, r), r = sqrt(6 / (n_in + n_out))"
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return U(-r, r)."""
+        return _symmetric(stream, shape, math.sqrt(6.0 / sum(_fans(self, shape))))
+
+
+@initializers.register("kaiming_normal")
+@dataclass(frozen=True)
+class HeNormal(Initializer):
+    """N(0, 2/n_in), which makes up for the half that ReLU cuts off (He, Zhang, Ren, Sun, 2015)."""
+
+    name: ClassVar[str] = "he_normal"
+    formula: ClassVar[str] = "N(0, 2 / n_in)"
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return sqrt(2 / n_in) * N(0, 1)."""
+        _, n_in = _fans(self, shape)
+        return math.sqrt(2.0 / n_in) * stream.normal(shape)
+
+
+@initializers.register("kaiming_uniform")
+@dataclass(frozen=True)
+class HeUniform(Initializer):
+    """U(-r, r) with r = sqrt(6 / n_in), so that the variance is 2/n_in as for `he_normal`."""
+
+    name: ClassVar[str] = "he_uniform"
+    formula: ClassVar[str] = "U(-r, r), r = sqrt(6 / n_in)"
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return U(-r, r)."""
+        _, n_in = _fans(self, shape)
+        return _symmetric(stream, shape, math.sqrt(6.0 / n_in))
+
+
+@initializers.register()
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """gain * Q, Q uniform among matrices with orthonormal rows or columns, whichever are fewer.
+
+    Lengths pass unchanged through a deep linear network (Saxe, McClelland, Ganguli, 2013); the
+    gain of the activation makes up for what it takes away. Q comes from the QR decomposition
+    of a normal matrix, with R's diagonal made positive, which is what makes it uniform (Mezzadri,
+    2007). The decomposition is LAPACK's, so the last bits depend on its build.
+    """
+
+    name: ClassVar[str] = "orthogonal"
+    formula: ClassVar[str] = "gain * Q, Q Q^T = 1 or Q^T Q = 1"
+    uses_gain: ClassVar[bool] = True
+
+    def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
+        """Return gain * Q."""
+        n_out, n_in = _fans(self, shape)
+        tall = stream.normal((max(n_out, n_in), min(n_out, n_in)))
+        q, r = np.linalg.qr(tall)
+        q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+        return gain * np.ascontiguousarray(q if n_out >= n_in else q.T)
