@@ -1,10 +1,12 @@
 """What a gradient costs by backpropagation and by finite differences, against the number of parameters.
 
 Backpropagation needs two passes through the network, one forward and one backward, however many parameters
-there are. Differences need C(w + e) and C(w - e), two forward passes, for every parameter. Counted here are the
-passes and the multiplications that they did, by a layer that counts as it computes; the seconds are measured too.
-With many parameters the differences are taken for a part of them only, and the figures scaled up (marked ~).
+there are. Differences need C(w + e) and C(w - e), two forward passes, for every parameter. Counted here are
+the passes and the multiplications that they did, by a layer that counts as it computes; the seconds are
+measured too. With many parameters the differences are taken for a part of them only, and the figures scaled
+up (marked ~).
 
+    export OPENBLAS_NUM_THREADS=1
     python benchmarks/backprop_against_differences.py [--hidden 2 8 32 128 512] [--examples 32] [--json]
 """
 
@@ -12,18 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
-
 import numpy as np
 
 import clearprop as cp
+from clearprop.engines import engines
 
 EPSILON = 1e-6
 SIZES = (20, 10)  # inputs and outputs
@@ -51,7 +50,7 @@ class CountingDense(cp.Dense):
 
 
 def counting_network(hidden: int) -> tuple[cp.Network, Counter[str]]:
-    """Return [20, hidden, 10] with sigmoid neurons and the quadratic cost, and what counts its first layer."""
+    """Return [20, hidden, 10] with sigmoid neurons and the quadratic cost, and what its layers count."""
     first = CountingDense(hidden, "sigmoid")
     second = CountingDense(SIZES[1], "sigmoid", counts=first.counts)
     return cp.Network([first, second], "quadratic", n_in=SIZES[0], engine="batch"), first.counts
@@ -59,12 +58,12 @@ def counting_network(hidden: int) -> tuple[cp.Network, Counter[str]]:
 
 def by_backpropagation(net: cp.Network, X: Any, y: Any) -> np.ndarray:
     """Return ∂C/∂theta by one forward and one backward pass."""
-    return cp.engines()["batch"].gradient(net.model, net.state, X, y).gradient
+    return engines()["batch"].gradient(net.model, net.state, X, y).gradient
 
 
 def cost(net: cp.Network, X: Any, y: Any) -> float:
     """Return C by one forward pass."""
-    return float(net.model.costs(cp.engines()["batch"].output(net.model, net.state, X), y).mean())
+    return float(net.model.costs(engines()["batch"].output(net.model, net.state, X), y).mean())
 
 
 def by_differences(net: cp.Network, X: Any, y: Any, how_many: int) -> np.ndarray:
@@ -93,7 +92,7 @@ def counted(counts: Counter[str], layers: int, run: Any) -> dict[str, Any]:
 
 
 def measure(hidden: int, examples: int = 32, most: int = 2000) -> dict[str, Any]:
-    """Return one row: both costs for the network with that many hidden neurons, differences for `most` at most."""
+    """Return one row: both costs for that many hidden neurons, differences for `most` parameters at most."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(examples, SIZES[0])), rng.random((examples, SIZES[1]))
     net, counts = counting_network(hidden)
@@ -123,7 +122,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         fast, slow, mark = row["backpropagation"], row["differences"], "~" if row["estimated"] else " "
         lines.append(
-            f"{row['parameters']:>10,}  {fast['forward'] + fast['backward']:>6}  {fast['multiplications']:>15.3g}"
+            f"{row['parameters']:>10,}  {fast['forward'] + fast['backward']:>6}"
+            f"  {fast['multiplications']:>15.3g}"
             f"  {fast['seconds']:>8.2g}   {mark}{slow['forward']:>8,.0f}  {slow['multiplications']:>15.3g}"
             f"  {slow['seconds']:>8.2g}  {slow['seconds'] / fast['seconds']:>13,.0f}"
         )

@@ -38,7 +38,14 @@ def dense(
     """Return a `backward_from_delta` of Dense with one part exchanged."""
 
     def backward_from_delta(
-        self: Dense, record: Any, error: Any, params: Any, n: int, inputs: bool = True, own: Any = None
+        self: Dense,
+        record: Any,
+        error: Any,
+        params: Any,
+        n: int,
+        inputs: bool = True,
+        out: Any = None,
+        own: Any = None,
     ) -> DenseBackward:
         error = delta(error)
         gradient = dC_dW(error, record.a_prev, record.a, n)
@@ -65,8 +72,10 @@ DENSE_MUTANTS: dict[str, Any] = {
 }
 
 
-def without_slope(self: Any, record: Any, dC_da: Any, params: Any, n: int, inputs: bool = True) -> Any:
-    return self.backward_from_delta(record, dC_da, params, n, inputs, {})
+def without_slope(
+    self: Any, record: Any, dC_da: Any, params: Any, n: int, inputs: bool = True, out: Any = None
+) -> Any:
+    return self.backward_from_delta(record, dC_da, params, n, inputs, out, {})
 
 
 def all_is_well(case: Case, *, rungs: list[str] = RUNGS, training: bool = False) -> list[bool]:

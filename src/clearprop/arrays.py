@@ -30,11 +30,14 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "magnitude",
+    "matmul",
     "namespace",
     "normal_cdf",
+    "one",
     "real_part",
     "softmax",
     "softplus",
+    "sum_examples",
 ]
 
 # NumPy arrays for users of the library; any array-API array inside the mathematics.
@@ -64,7 +67,37 @@ def _largest_exponent(xp: Any, dtype: Any) -> int:
     return math.floor(math.log(_largest(xp, dtype)))
 
 
-_LOWEST_EXPONENT = {np.dtype(t): -_largest_exponent(np, np.dtype(t)) for t in (np.float32, np.float64)}
+# Constants as arrays of no dimension: with a small array NumPy takes twice as long for a Python number.
+_REAL = tuple(np.dtype(t) for t in (np.float32, np.float64))
+_ONE = {dtype: np.ones((), dtype) for dtype in _REAL}
+_LOWEST_EXPONENT = {dtype: np.array(-_largest_exponent(np, dtype), dtype) for dtype in _REAL}
+
+
+def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
+    """Return the matrix product x @ y, written into `out` where NumPy arrays are given one.
+
+    >>> matmul(np.ones((1, 2)), np.ones((2, 1)))
+    array([[2.]])
+    """
+    return x @ y if out is None else np.matmul(x, y, out=out)
+
+
+def sum_examples(x: Array, out: Array | None = None) -> Array:
+    """Return the sum over the first axis, written into `out` where a NumPy array is given.
+
+    >>> sum_examples(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([4., 6.])
+    """
+    return x.sum(axis=0) if out is None else np.add.reduce(x, axis=0, out=out)  # type: ignore[no-any-return]
+
+
+def one(x: Array) -> Any:
+    """Return 1 in the form that computes fastest with x, whose dtype it does not change.
+
+    >>> (one(np.zeros(2, np.float32)) - np.zeros(2, np.float32)).dtype
+    dtype('float32')
+    """
+    return _ONE.get(x.dtype, 1.0)
 
 
 # Branches on the real part ---------------------------------------------------------------
@@ -148,7 +181,7 @@ def expit(z: Array) -> Array:
     """
     low = _LOWEST_EXPONENT.get(z.dtype)
     if low is not None and type(z) is np.ndarray:  # the hot path of training: no calls but NumPy's
-        return 1.0 / (1.0 + np.exp(-np.maximum(z, low)))
+        return _ONE[z.dtype] / (_ONE[z.dtype] + np.exp(-np.maximum(z, low)))  # type: ignore[no-any-return]
     xp = namespace(z)
     out: Array = 1.0 / (1.0 + xp.exp(-at_least(z, -_largest_exponent(xp, z.dtype))))
     return out

@@ -17,7 +17,7 @@ from clearprop.initializers import Initializer
 from clearprop.layers import ActivationOwner, Dense, Layer, Parameter, Tree, chain_draw
 from clearprop.random import Purpose, stream
 
-__all__ = ["Draws", "Entry", "Layout", "Model", "State", "collapse"]
+__all__ = ["Draws", "Entry", "Gradient", "Layout", "Model", "State", "collapse"]
 
 
 class Entry(NamedTuple):
@@ -113,13 +113,17 @@ class Layout:
 
     def flatten(self, trees: Sequence[Tree]) -> Any:
         """Return the arrays of the trees, one per layer, joined into one flat vector."""
-        if self._is_chain:  # the hot path of training
-            leaves = [leaf for tree in trees for leaf in tree.values()]
-        else:
-            leaves = []
-            for layer, tree in zip(self.layers, trees, strict=True):
-                _gather(layer, tree, leaves)
+        leaves = self.leaves(trees)
         return namespace(leaves[0]).concat(leaves, axis=None) if leaves else np.zeros(0)
+
+    def leaves(self, trees: Sequence[Tree]) -> list[Any]:
+        """Return the arrays of the trees, one per layer, in the order of the vector."""
+        if self._is_chain:  # the hot path of training
+            return [leaf for tree in trees for leaf in tree.values()]
+        found: list[Any] = []
+        for layer, tree in zip(self.layers, trees, strict=True):
+            _gather(layer, tree, found)
+        return found
 
     def initial(self, seed: int, dtype: Any) -> Array:
         """Return the flat vector of initial values: a function of the seed and each entry's place, nothing else."""
@@ -244,6 +248,28 @@ class Model:
         if X.ndim != 2 or X.shape[1] != self.n_in:
             got = f"(examples={X.shape[0]}, features={X.shape[1]})" if X.ndim == 2 else f"{X.shape}"
             raise ShapeError(f"{what} has shape {got}; layers[1] expects (examples, features={self.n_in}).")
+
+
+class Gradient:
+    """Memory for a gradient: one flat vector and its views as trees, used again in every step.
+
+    A backward pass may put gradients straight into the views; `gather` copies in those it did not.
+    """
+
+    __slots__ = ("_layout", "_views", "flat", "trees")
+
+    def __init__(self, model: Model, dtype: Any) -> None:
+        self.flat = np.empty(model.layout.size, dtype=dtype)
+        self.trees = model.layout.views(self.flat)
+        self._layout = model.layout
+        self._views = model.layout.leaves(self.trees)
+
+    def gather(self, trees: Sequence[Tree]) -> Array:
+        """Return the flat vector, holding the gradients in the trees, one per layer."""
+        for view, leaf in zip(self._views, self._layout.leaves(trees), strict=True):
+            if leaf is not view:
+                view[...] = leaf
+        return self.flat
 
 
 class State:

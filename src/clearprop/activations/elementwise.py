@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, activations
-from clearprop.arrays import Array, clip, expit, magnitude, namespace, real_part
+from clearprop.arrays import Array, clip, expit, magnitude, namespace, one, real_part
 
 __all__ = ["Exponential", "HardTanh", "Identity", "ScaledTanh", "Sigmoid", "Softsign", "Tanh"]
 
@@ -76,7 +76,7 @@ class Sigmoid(ActivationFunction):
 
     def df(self, z: Array, a: Array) -> Array:
         """Return a (1 - a)."""
-        return a * (1.0 - a)
+        return a * (one(a) - a)
 
 
 @activations.register()

@@ -14,7 +14,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.errors import UnknownNameError, UnsupportedError, did_you_mean, one_of
-from clearprop.model import Draws, Model, State
+from clearprop.model import Draws, Gradient, Model, State
 from clearprop.trace import Trace
 
 __all__ = ["Engine", "Pass", "TrainingOptions", "choose_engine", "engines", "register_engine", "weighted"]
@@ -85,8 +85,12 @@ class Engine(ABC):
         y: Array,
         weights: Array | None = None,
         draws: Draws | None = None,
+        out: Gradient | None = None,
     ) -> Pass:
-        """Return the outputs and ∂C/∂theta of one batch: the trace's, without keeping the records."""
+        """Return the outputs and ∂C/∂theta of one batch: the trace's, without keeping the records.
+
+        out: memory in which the gradient may be put, to spare a copy; an engine is free to ignore it.
+        """
         trace = self.trace(model, state, X, y, weights, draws)
         forward = [trace[i].forward for i in range(1, len(trace))]
         return Pass(forward[-1], trace.gradient, new_buffers(model, state, forward, draws))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from clearprop.arrays import Array
 from clearprop.engines.base import Engine, Pass, TrainingOptions, new_buffers, register_engine, weighted
 from clearprop.layers import Tree, chain_backward, chain_forward
-from clearprop.model import Draws, Model, State
+from clearprop.model import Draws, Gradient, Model, State
 from clearprop.trace import Trace, make_trace
 
 __all__ = ["BatchEngine", "Records", "forward_backward"]
@@ -37,6 +37,7 @@ def forward_backward(
     noise: Sequence[Tree] | None = None,
     training: bool = False,
     inputs: bool = True,
+    out: Sequence[Tree] | None = None,
 ) -> Records:
     """Return the records of one forward and backward pass of a batch.
 
@@ -47,11 +48,12 @@ def forward_backward(
     forward = chain_forward(model.layers, X, params, buffers, noise, training)
     if model.pair is None:
         dC_da = weighted(model.cost.dC_da(forward[-1].a, y), weights)  # BP1: ∇_a C; the layer adds ⊙ f'(z)
-        return Records(forward, chain_backward(model.layers, forward, dC_da, params, n, inputs))
+        return Records(forward, chain_backward(model.layers, forward, dC_da, params, n, inputs, out))
     *hidden, last = model.layers
     delta = weighted(model.pair.delta(model.cost, forward[-1].z, forward[-1].a, y), weights)  # BP1, fused
-    output = last.backward_from_delta(forward[-1], delta, params[-1], n, inputs or bool(hidden))  # type: ignore[attr-defined]
-    before = chain_backward(hidden, forward[:-1], output.dC_da_prev, params[:-1], n, inputs)
+    place = None if out is None else out[-1]
+    output = last.backward_from_delta(forward[-1], delta, params[-1], n, inputs or bool(hidden), place)  # type: ignore[attr-defined]
+    before = chain_backward(hidden, forward[:-1], output.dC_da_prev, params[:-1], n, inputs, out)
     return Records(forward, (*before, output))
 
 
@@ -104,12 +106,22 @@ class BatchEngine(Engine):
         y: Array,
         weights: Array | None = None,
         draws: Draws | None = None,
+        out: Gradient | None = None,
     ) -> Pass:
         """Return the outputs and ∂C/∂theta of one batch, without what only a trace needs."""
         noise, training = model.draw(draws), draws is not None
         forward, backward = forward_backward(
-            model, state.params, state.buffer_tree, X, y, weights, noise, training, inputs=False
+            model,
+            state.params,
+            state.buffer_tree,
+            X,
+            y,
+            weights,
+            noise,
+            training,
+            inputs=False,
+            out=None if out is None else out.trees,
         )
         gradients = [layer.gradients(record) for layer, record in zip(model.layers, backward, strict=True)]
-        flat = model.layout.flatten(gradients)
+        flat = model.layout.flatten(gradients) if out is None else out.gather(gradients)
         return Pass(forward[-1], flat, new_buffers(model, state, forward, draws))

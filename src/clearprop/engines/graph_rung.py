@@ -26,7 +26,7 @@ from clearprop.engines.graph_layers import (
     read_chain,
     read_forward,
 )
-from clearprop.model import Draws, Model, State
+from clearprop.model import Draws, Gradient, Model, State
 from clearprop.trace import Trace, make_trace
 
 __all__ = ["GraphEngine", "NetworkGraph"]
@@ -150,6 +150,7 @@ class GraphEngine(Engine):
         y: Array,
         weights: Array | None = None,
         draws: Draws | None = None,
+        out: Gradient | None = None,
     ) -> Pass:
         """Return the outputs and ∂C/∂theta of one batch: the gradients of the parameter nodes."""
         network = self.build(model, state, X, y, weights, draws)

@@ -18,7 +18,7 @@ from clearprop.arrays import Array
 from clearprop.engines.base import Engine, Pass, TrainingOptions, new_buffers, weighted
 from clearprop.errors import UnsupportedError
 from clearprop.layers import Layer, Tree
-from clearprop.model import Draws, Model, State
+from clearprop.model import Draws, Gradient, Model, State
 from clearprop.trace import Trace, make_trace
 
 __all__ = ["Joiner", "OneByOne", "unknown_layer"]
@@ -159,6 +159,7 @@ class OneByOne(Engine):
         y: Array,
         weights: Array | None = None,
         draws: Draws | None = None,
+        out: Gradient | None = None,
     ) -> Pass:
         """Return the outputs and ∂C/∂theta of one batch; errors as `trace`."""
         forward, backward = self._run(model, state, X, y, weights, draws)

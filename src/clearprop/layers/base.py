@@ -140,11 +140,15 @@ class Layer(Described):
             for part, chain in self.parts().items()
         }
 
-    def backward(self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True) -> Any:
+    def backward(
+        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
+    ) -> Any:
         """Return the backward record.
 
         dC_da: (n, n_out), row x is ∂C_x/∂a. n: the number of examples that the mean is over.
         inputs: whether dC_da_prev is wanted (the first layer of a network can do without).
+        out: arrays shaped like the parameters in which their gradients may be put, to spare a copy; a layer
+        is free to ignore them. Nothing else that is passed in is ever written to.
         """
         raise NotImplementedError
 
@@ -247,11 +251,13 @@ def chain_backward(
     params: Sequence[Tree],
     n: int,
     inputs: bool = True,
+    out: Sequence[Tree] | None = None,
 ) -> tuple[Any, ...]:
     """Return the backward records of a chain, in the order of its layers; computed last to first."""
     backward: list[Any] = []
     for i in range(len(chain) - 1, -1, -1):
-        record = chain[i].backward(records[i], dC_da, params[i], n, inputs or i > 0)
+        place = None if out is None else out[i]
+        record = chain[i].backward(records[i], dC_da, params[i], n, inputs or i > 0, place)
         backward.append(record)
         dC_da = record.dC_da_prev
     return tuple(reversed(backward))

@@ -154,11 +154,13 @@ class Residual(Layer):
         return CombinatorForward(a_prev, records, records["body"][-1].a + around)
 
     def backward(
-        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True
+        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
     ) -> CombinatorBackward:
         """Return the records of both ways and dC_da_prev, the sum of what they hand back."""
         parts = {
-            part: chain_backward(chain, record.parts[part], dC_da, params[part], n)
+            part: chain_backward(
+                chain, record.parts[part], dC_da, params[part], n, out=None if out is None else out[part]
+            )
             for part, chain in self.parts().items()
         }
         around = parts["shortcut"][0].dC_da_prev if self.shortcut else dC_da
@@ -261,13 +263,14 @@ class Concatenate(Layer):
         return CombinatorForward(a_prev, records, namespace(a_prev).concat(outputs, axis=-1))
 
     def backward(
-        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True
+        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
     ) -> CombinatorBackward:
         """Return the records of all branches and dC_da_prev."""
         parts, handed = {}, []
         for part, error in self._cut(dC_da).items():
             chain = self.parts()[part]
-            parts[part] = chain_backward(chain, record.parts[part], error, params[part], n)
+            place = None if out is None else out[part]
+            parts[part] = chain_backward(chain, record.parts[part], error, params[part], n, out=place)
             handed.append(parts[part][0].dC_da_prev if chain else error)
         if self.inputs is not None:
             return CombinatorBackward(dC_da, parts, namespace(dC_da).concat(handed, axis=-1))

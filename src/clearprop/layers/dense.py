@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.activations import ActivationFunction, activations
-from clearprop.arrays import Array, namespace
+from clearprop.arrays import Array, matmul, namespace, sum_examples
 from clearprop.errors import OptionError, ShapeError
 from clearprop.initializers import Initializer, initializers
 from clearprop.layers.base import Layer, Parameter, Tree, check_size, layers
@@ -30,15 +30,24 @@ class ActivationOwner(Layer):
     """An `ActivationFunction`; a constructor also takes its name or plain data."""
 
     def backward_from_delta(
-        self, record: Any, delta: Array, params: Tree, n: int, inputs: bool = True, dC_dparams: Any = None
+        self,
+        record: Any,
+        delta: Array,
+        params: Tree,
+        n: int,
+        inputs: bool = True,
+        out: Tree | None = None,
+        dC_dparams: Any = None,
     ) -> Any:
         """Return the backward record, given delta = ∂C_x/∂z. `dC_dparams`: per-example, of the activation."""
         raise NotImplementedError
 
-    def backward(self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True) -> Any:
+    def backward(
+        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
+    ) -> Any:
         """Return the backward record; delta = dC_da * f'(z), in general the activation's own backward."""
         delta, dC_dparams = self.activation.backward(record.z, record.a, dC_da, params)  # BP1, BP2: ⊙ f'(z)
-        return self.backward_from_delta(record, delta, params, n, inputs, dC_dparams)
+        return self.backward_from_delta(record, delta, params, n, inputs, out, dC_dparams)
 
 
 def mean_over_examples(dC_dparams: dict[str, Array], n: int) -> dict[str, Array]:
@@ -164,12 +173,20 @@ class Dense(ActivationOwner):
         return DenseForward(a_prev, z, self.activation.forward(z, params))
 
     def backward_from_delta(
-        self, record: Any, delta: Array, params: Tree, n: int, inputs: bool = True, dC_dparams: Any = None
+        self,
+        record: Any,
+        delta: Array,
+        params: Tree,
+        n: int,
+        inputs: bool = True,
+        out: Tree | None = None,
+        dC_dparams: Any = None,
     ) -> DenseBackward:
         """Return the backward record, given delta."""
         mean = delta / n  # the mean over examples enters here, and nowhere else
-        dC_db = mean.sum(axis=0) if self.bias else None  # BP3
-        dC_dW = mean.T @ record.a_prev  # BP4
+        into_W, into_b = (None, None) if out is None else (out["W"], out.get("b"))
+        dC_db = sum_examples(mean, into_b) if self.bias else None  # BP3
+        dC_dW = matmul(mean.T, record.a_prev, into_W)  # BP4
         dC_da_prev = (
             delta @ params["W"] if inputs else None
         )  # BP2: (W^T delta), the layer before adds ⊙ f'(z)
@@ -274,7 +291,14 @@ class Activation(ActivationOwner):
         return ActivationForward(a_prev, a_prev, self.activation.forward(a_prev, params))
 
     def backward_from_delta(
-        self, record: Any, delta: Array, params: Tree, n: int, inputs: bool = True, dC_dparams: Any = None
+        self,
+        record: Any,
+        delta: Array,
+        params: Tree,
+        n: int,
+        inputs: bool = True,
+        out: Tree | None = None,
+        dC_dparams: Any = None,
     ) -> ActivationBackward:
         """Return the backward record, given delta."""
         return ActivationBackward(delta, delta, dC_dparams or {}, n)

@@ -68,7 +68,7 @@ class _RandomMask(Layer):
         return {"u": source(address, self.size)} if self.rate > 0 else {}
 
     def backward(
-        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True
+        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
     ) -> DropoutBackward:
         """Return dC_da_prev = mask ⊙ dC_da (the identity in inference)."""
         return DropoutBackward(dC_da, dC_da if record.mask is None else dC_da * record.mask)

@@ -177,7 +177,9 @@ class BatchNorm(_Norm):
         new, m = {"running_mean": record.mean, "running_variance": record.variance}, self.momentum
         return {name: m * buffers[name] + (1 - m) * new[name] for name in new}
 
-    def backward(self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True) -> NormBackward:
+    def backward(
+        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
+    ) -> NormBackward:
         """Return the backward record."""
         return self.backward_record(record, dC_da, params, n, 0 if record.batch_statistics else None)  # type: ignore[no-any-return]
 
@@ -224,7 +226,9 @@ class LayerNorm(_Norm):
         variance = xp.mean((a_prev - mean) ** 2, axis=-1, keepdims=True)
         return self.normalised(a_prev, mean, variance, params, batch=True)
 
-    def backward(self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True) -> NormBackward:
+    def backward(
+        self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
+    ) -> NormBackward:
         """Return the backward record."""
         return self.backward_record(record, dC_da, params, n, -1)  # type: ignore[no-any-return]
 
