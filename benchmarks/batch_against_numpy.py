@@ -4,7 +4,7 @@
 update, shuffle and gather. The two are interleaved round by round; the figure is the ratio of their times,
 median over the rounds. Both end with the same weights, which is checked.
 
-    python benchmarks/batch_against_numpy.py [--rounds 15] [--steps 1000] [--dtype float32] [--json]
+    python benchmarks/batch_against_numpy.py [--rounds 15] [--steps 300] [--dtype float32] [--json]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 import clearprop as cp
 
-SIZES, BATCH, ETA, EPOCHS = [784, 30, 10], 10, 3.0, 3
+SIZES, BATCH, ETA, EPOCHS = [784, 30, 10], 10, 3.0, 10
 
 
 def sigmoid(z):
@@ -96,7 +96,7 @@ def measure(rounds: int, steps: int, dtype: str) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

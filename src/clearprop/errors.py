@@ -15,13 +15,17 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DivergenceError",
+    "DownloadError",
     "FileFormatError",
     "MissingDependencyError",
+    "MissingFileError",
     "NotInitializedError",
     "OptionError",
     "ShapeError",
     "UnknownNameError",
+    "UnreadableFileError",
     "UnsupportedError",
+    "UnwritableFileError",
     "WouldOverwriteError",
     "did_you_mean",
     "one_of",
@@ -72,6 +76,22 @@ class MissingDependencyError(ClearpropError, ImportError):
     """An optional package is needed; the message says what to install."""
 
 
+class MissingFileError(ClearpropError, FileNotFoundError):
+    """A file that was named does not exist; the message suggests a neighbour with a similar name."""
+
+
+class UnreadableFileError(ClearpropError, OSError):
+    """A file exists but the system does not let it be read."""
+
+
+class UnwritableFileError(ClearpropError, OSError):
+    """The system does not let the file be written; what was there before is unchanged."""
+
+
+class DownloadError(ClearpropError, OSError):
+    """A file could be had from no mirror, or the cache cannot be written."""
+
+
 class WouldOverwriteError(ClearpropError, FileExistsError):
     """A file exists and overwriting it was not asked for."""
 
@@ -84,8 +104,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["sigmoid", "tanh"])
     ''
     """
-    near = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def one_of(names: Iterable[str]) -> str:

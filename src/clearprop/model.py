@@ -210,6 +210,11 @@ class Model:
         return any(layer.couples_examples for _, layer in self.walk())
 
     @cached_property
+    def places_gradients(self) -> bool:
+        """Whether a backward pass that is given memory puts every gradient there by itself."""
+        return all(layer.places_gradients for layer in self.layers)
+
+    @cached_property
     def is_random(self) -> bool:
         """Whether a training pass draws random numbers."""
         return any(layer.random for _, layer in self.walk())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from clearprop.datasets.arrays import read_idx, read_npz
 from clearprop.datasets.bundled import digits
 from clearprop.datasets.dataset import Dataset, Split, split, split_indices
-from clearprop.datasets.download import DownloadError, cache_dir
-from clearprop.datasets.files import MissingFileError, UnreadableFileError
+from clearprop.datasets.download import cache_dir
 from clearprop.datasets.images import NielsenSplit, fashion_mnist, mnist, nielsen_split
 from clearprop.datasets.loading import dataset_names, load_dataset
 from clearprop.datasets.synthetic import circles, moons, spirals, toy_step, xor
 from clearprop.datasets.tables import read_table
+from clearprop.errors import DownloadError, MissingFileError, UnreadableFileError
 
 __all__ = [
     "Dataset",

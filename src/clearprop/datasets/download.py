@@ -14,21 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clearprop.errors import ClearpropError, FileFormatError, OptionError
+from clearprop.errors import DownloadError, FileFormatError, OptionError
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-__all__ = ["DownloadError", "Progress", "RemoteFile", "cache_dir", "fetch"]
+__all__ = ["Progress", "RemoteFile", "cache_dir", "fetch"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called as progress(file name, bytes so far, total bytes or None) while a file is downloaded."""
 
 BLOCK = 1 << 16
-
-
-class DownloadError(ClearpropError, OSError):
-    """A file could be had from no mirror, or the cache cannot be written."""
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from clearprop.errors import ClearpropError, FileFormatError, did_you_mean
+from clearprop.errors import (
+    ClearpropError,
+    FileFormatError,
+    MissingFileError,
+    UnreadableFileError,
+    did_you_mean,
+)
 
-__all__ = ["MissingFileError", "UnreadableFileError", "first_bytes", "open_binary", "require_file"]
-
-
-class MissingFileError(ClearpropError, FileNotFoundError):
-    """A file that was named does not exist; the message suggests a neighbour with a similar name."""
-
-
-class UnreadableFileError(ClearpropError, OSError):
-    """A file exists but the system does not let it be read."""
+__all__ = ["first_bytes", "open_binary", "require_file"]
 
 
 def require_file(path: Path) -> None:

@@ -13,8 +13,7 @@ from clearprop.datasets.arrays import parse_idx, read_idx, read_npz
 from clearprop.datasets.bundled import pixel_names
 from clearprop.datasets.dataset import Dataset
 from clearprop.datasets.download import Progress, RemoteFile, cache_dir, fetch
-from clearprop.datasets.files import MissingFileError
-from clearprop.errors import DataError, FileFormatError, did_you_mean
+from clearprop.errors import DataError, FileFormatError, MissingFileError, did_you_mean
 
 __all__ = ["FASHION_MNIST", "MNIST", "NielsenSplit", "Source", "fashion_mnist", "mnist", "nielsen_split"]
 

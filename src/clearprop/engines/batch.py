@@ -122,6 +122,9 @@ class BatchEngine(Engine):
             inputs=False,
             out=None if out is None else out.trees,
         )
-        gradients = [layer.gradients(record) for layer, record in zip(model.layers, backward, strict=True)]
-        flat = model.layout.flatten(gradients) if out is None else out.gather(gradients)
+        if out is not None and model.places_gradients:
+            flat = out.flat
+        else:
+            gradients = [layer.gradients(r) for layer, r in zip(model.layers, backward, strict=True)]
+            flat = model.layout.flatten(gradients) if out is None else out.gather(gradients)
         return Pass(forward[-1], flat, new_buffers(model, state, forward, draws))

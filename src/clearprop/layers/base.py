@@ -120,6 +120,11 @@ class Layer(Described):
         """Return what is kept but not learned, such as running statistics."""
         return {}
 
+    @property
+    def places_gradients(self) -> bool:
+        """Whether `backward` puts the gradients of all parameters into `out` whenever it is given one."""
+        return False
+
     def draw(self, address: str, source: NoiseSource) -> Tree:
         """Return the uniform numbers that `forward` needs in training mode; {} if none."""
         return {part: chain_draw(chain, f"{address}.{part}.", source) for part, chain in self.parts().items()}
@@ -148,7 +153,7 @@ class Layer(Described):
         dC_da: (n, n_out), row x is ∂C_x/∂a. n: the number of examples that the mean is over.
         inputs: whether dC_da_prev is wanted (the first layer of a network can do without).
         out: arrays shaped like the parameters in which their gradients may be put, to spare a copy; a layer
-        is free to ignore them. Nothing else that is passed in is ever written to.
+        is free to ignore them (see `places_gradients`). Nothing else that is passed in is ever written to.
         """
         raise NotImplementedError
 

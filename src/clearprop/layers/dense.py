@@ -192,6 +192,15 @@ class Dense(ActivationOwner):
         )  # BP2: (W^T delta), the layer before adds ⊙ f'(z)
         return DenseBackward(delta, dC_dW, dC_db, dC_da_prev, dC_dparams or {}, n)
 
+    @property
+    def places_gradients(self) -> bool:
+        """Whether W and b are all there is: true without parameters of the activation's own.
+
+        A subclass may compute its gradients in its own way, so it has to say so itself.
+        """
+        own = self.activation.parameters(self.n_out) if self.n_out is not None else True
+        return type(self) is Dense and not own
+
     def gradients(self, record: Any) -> Tree:
         """Return dC_dW, dC_db and those of the activation by parameter name."""
         own = {"W": record.dC_dW}

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import check_choice, check_flag, check_number
 from clearprop.optimizers.base import SCRATCH, Optimizer, State, accumulate, decay, move, optimizers
-from clearprop.optimizers.checks import check_choice, check_flag, check_number
 
 __all__ = ["Adam", "AdamW", "RMSprop"]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from clearprop.arrays import Array
+from clearprop.checks import check_number
 from clearprop.errors import DTypeError, OptionError, ShapeError, UnsupportedError, one_of
-from clearprop.optimizers.checks import check_number
 from clearprop.registry import Described, Registry
 
 __all__ = ["SCRATCH", "Optimizer", "State", "accumulate", "decay", "move", "optimizers", "saved_slots"]

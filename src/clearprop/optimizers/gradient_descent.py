@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import check_choice, check_number
 from clearprop.errors import OptionError
 from clearprop.optimizers.base import SCRATCH, Optimizer, State, decay, move, optimizers
-from clearprop.optimizers.checks import check_choice, check_number
 
 __all__ = ["SGD", "SGDW", "Momentum", "Nesterov"]
 

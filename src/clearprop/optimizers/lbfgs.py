@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import check_number, check_whole
 from clearprop.errors import MissingDependencyError, UnsupportedError
 from clearprop.optimizers.base import Optimizer, optimizers
-from clearprop.optimizers.checks import check_number, check_whole
 
 __all__ = ["LBFGS", "Minimum"]
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from clearprop.checks import check_choice, check_flag, check_number, check_whole
 from clearprop.errors import OptionError
-from clearprop.optimizers.checks import check_choice, check_flag, check_number, check_whole
 from clearprop.schedules.base import Place, Schedule, ScheduleState, schedules
 
 __all__ = ["OnPlateau"]

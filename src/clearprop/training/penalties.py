@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clearprop.arrays import Array, namespace
+from clearprop.checks import check_choice, check_number
 from clearprop.errors import OptionError
-from clearprop.optimizers.checks import check_choice, check_number
 from clearprop.registry import Described, Registry
 
 __all__ = ["Penalty", "clip_by_norm", "clip_by_value", "limit_row_norms", "norm", "penalties"]

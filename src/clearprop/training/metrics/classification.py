@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import check_choice, check_number, check_whole
 from clearprop.errors import DataError, OptionError
-from clearprop.optimizers.checks import check_choice, check_number, check_whole
 from clearprop.training.metrics.base import Metric, correct, metrics, predicted_classes, sklearn_metrics
 
 __all__ = ["AUC", "F1", "Accuracy", "BalancedAccuracy", "LogLoss", "TopKAccuracy"]

@@ -1,0 +1,142 @@
+"""Data for the command line: a named data set or a file, its split, and labels in the words of the file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.cli.output import Output
+from clearprop.cli.tables import is_table
+from clearprop.datasets import Dataset, dataset_names, load_dataset
+from clearprop.errors import DataError, OptionError
+
+__all__ = [
+    "Source",
+    "class_labels",
+    "fingerprint",
+    "list_columns",
+    "load_source",
+    "split_off",
+    "trained_labels",
+]
+
+_WITH_FILES = ("mnist", "fashion_mnist")
+_MOST_WHOLE_CLASSES = 10  # a numeric target of whole numbers with more values than this means numbers
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data come from: the argument DATA and the options that say how to read it."""
+
+    name: str
+    data: Path | None = None
+    target: str | None = None
+    task: str | None = None
+    drop: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """A name for files that are made of it: "digits", or the file's own name without its endings."""
+        return self.name if self.name in dataset_names() else Path(self.name).name.split(".")[0] or "model"
+
+
+def load_source(source: Source, output: Output, seed: int = 0) -> Dataset:
+    """Return the data set. seed: of synthetic data.
+
+    Errors: `OptionError` for an option that does not go with the source, and those of `load_dataset`.
+    """
+    if source.data is not None and source.name not in _WITH_FILES:
+        raise OptionError(
+            "--data goes with mnist and fashion_mnist; for other data give the path in place of "
+            f"{source.name!r}."
+        )
+    if is_table(source.name):
+        return _load_table(source, output)
+    for option, value in (("--target", source.target), ("--task", source.task), ("--drop", source.drop)):
+        if value:
+            raise OptionError(f"{option} goes with a table; {source.name!r} is none. Leave {option} out.")
+    options: dict[str, Any] = {}
+    if source.name in _WITH_FILES:
+        options = {"path": source.data} if source.data is not None else {"progress": _Download(output)}
+    return load_dataset(source.name, seed=seed, **options)
+
+
+def split_off(dataset: Dataset, test_fraction: float, seed: int) -> Dataset:
+    """Return the data set with a test part: its own, or the fraction of it (none for 0)."""
+    if dataset.X_test is not None or test_fraction == 0:
+        return dataset
+    return dataset.split(test_fraction, seed)
+
+
+def class_labels(dataset: Dataset) -> list[Any] | None:
+    """Return what each class is called for the network: whole numbers where they are such, else the names.
+
+    Fashion-MNIST's files hold numbers, so numbers they stay. None for regression.
+    """
+    names = dataset.class_names
+    if names is None:
+        return None
+    if len(names) < 2:
+        raise DataError(
+            f"{dataset.name}: the target holds one class only, {names[0]!r}: there is nothing to learn. "
+            "Give examples of two or more classes."
+        )
+    if dataset.name == "fashion_mnist":
+        return list(range(len(names)))
+    whole = all(name.lstrip("-").isascii() and name.lstrip("-").isdigit() for name in names)
+    as_numbers = [int(name) for name in names] if whole else []
+    return as_numbers if whole and [str(n) for n in as_numbers] == list(names) else list(names)
+
+
+def trained_labels(dataset: Dataset, y: Array) -> Array:
+    """Return y, class indices of the data set, as the labels that the network is trained on."""
+    labels = class_labels(dataset)
+    return y if labels is None else np.asarray(labels)[y]
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 of the examples for training before a split: the same data, the same text."""
+    digest = hashlib.sha256()
+    for array in (dataset.X_train, dataset.y_train):
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _load_table(source: Source, output: Output) -> Dataset:
+    options: dict[str, Any] = {"target": source.target, "drop": source.drop}
+    dataset = load_dataset(source.name, task=source.task, **options)
+    if source.task is not None or dataset.class_names is not None:
+        return dataset
+    values = np.unique(dataset.y_train)
+    if len(values) > _MOST_WHOLE_CLASSES or not np.all(values == np.round(values)):
+        return dataset
+    output.note(
+        f"target {source.target!r} holds {len(values)} different whole numbers: read as classes "
+        "(--task regression reads them as numbers)"
+    )
+    return load_dataset(source.name, task="classification", **options)
+
+
+class _Download:
+    """Says once for each file that it is being downloaded."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._seen: set[str] = set()
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        if name not in self._seen:
+            self._seen.add(name)
+            self._output.note(f"downloading {name}")
+
+
+def list_columns(text: str | None) -> Sequence[str]:
+    """Return the names in "a,b"; () for None."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else ()

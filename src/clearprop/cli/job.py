@@ -1,0 +1,214 @@
+"""One training job: build the network for the data, train it, measure it, save it and draw its page."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.cli.data import class_labels, trained_labels
+from clearprop.cli.measure import Measured, measure
+from clearprop.cli.output import Output
+from clearprop.cli.settings import Settings
+from clearprop.datasets import Dataset
+from clearprop.errors import DataError, OptionError, WouldOverwriteError
+from clearprop.io import MissingFileError, UnwritableFileError
+from clearprop.layers import ActivationOwner, Dropout
+from clearprop.network import Network
+from clearprop.training.callbacks import Callback, NormHistory
+from clearprop.training.data import Affine
+from clearprop.training.progress import ProgressBar
+
+__all__ = [
+    "Trained",
+    "build",
+    "check_writable",
+    "describe_layers",
+    "model_and_page",
+    "settings_as_data",
+    "train_network",
+]
+
+_MOST_NORMS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network after training, and what it says about the examples it is measured on."""
+
+    network: Network
+    dataset: Dataset
+    settings: Settings
+    measured: Measured
+    part: str
+    """Which part it was measured on: "test", or "training" where there is no test part."""
+    held_out: str
+    """What the columns "val_…" of the history were measured on."""
+    norms: NormHistory
+    seconds: float
+    interrupted: bool
+
+
+def model_and_page(stem: str, output: Path | None, report: bool) -> tuple[Path, Path | None]:
+    """Return where the model and the page go: ``--output``, or the name of the data in the current folder."""
+    model = output if output is not None else Path(f"{stem}.safetensors")
+    if model.suffix.lower() in (".html", ".htm"):
+        raise OptionError(
+            f"--output is the path of the model; the page goes beside it with the ending .html. Got {model}."
+        )
+    return model, model.with_name(f"{model.stem}.html") if report else None
+
+
+def check_writable(paths: list[Path], force: bool) -> None:
+    """Raise, before hours of training, for a file that could not be written or would be overwritten unasked.
+
+    Errors: `WouldOverwriteError`, `MissingFileError` (no such folder), `UnwritableFileError`.
+    """
+    for path in paths:
+        folder = path.parent
+        if not folder.is_dir():
+            raise MissingFileError(f"{path} cannot be written: there is no folder {folder}. Make it first.")
+        if path.is_dir():
+            raise UnwritableFileError(
+                f"{path} is a folder. Give the name of a file in it: --output {path / 'model.safetensors'}."
+            )
+        if not os.access(folder, os.W_OK):
+            raise UnwritableFileError(f"{path} cannot be written: the folder {folder} does not permit it.")
+    there = [str(path) for path in paths if path.exists()]
+    if there and not force:
+        raise WouldOverwriteError(
+            f"{' and '.join(there)} {'exists' if len(there) == 1 else 'exist'}. "
+            "Add --force to replace, or --output PATH to write elsewhere."
+        )
+
+
+def build(dataset: Dataset, settings: Settings) -> Network:
+    """Return an untrained network for the data: a softmax over the classes, or linear outputs."""
+    labels = class_labels(dataset)
+    n_out = (
+        len(labels) if labels is not None else 1 if dataset.y_train.ndim == 1 else dataset.y_train.shape[1]
+    )
+    known_range = dataset.scale != 1.0
+    return Network(
+        settings.make_layers(n_out, "identity" if labels is None else "softmax"),
+        "mean_squared_error" if labels is None else "cross_entropy",
+        seed=settings.seed,
+        dtype=settings.dtype,
+        engine=settings.engine,
+        task=dataset.task,
+        classes=labels,
+        preprocessing=Affine(factor=dataset.scale) if known_range else "standardize",
+    ).build(dataset.X_train.shape[1])
+
+
+def train_network(network: Network, dataset: Dataset, settings: Settings, output: Output) -> Trained:
+    """Train and measure; Ctrl-C ends training after the step at hand, and what there is then is measured.
+
+    Without validation data the curves show the test part, which is then used for nothing but them.
+    Errors: those of `Network.fit`.
+    """
+    y = trained_labels(dataset, dataset.y_train)
+    shift, scale = _target_scale(y) if dataset.task == "regression" else (np.zeros(1), 1.0)
+    watched = _watched(dataset, settings, shift, scale)
+    held_out = "test" if "X_val" in watched else "validation"
+    norms = NormHistory(every=_norms_every(dataset, settings))
+    callbacks: list[Callback] = [norms]
+    if not output.quiet:
+        callbacks.append(ProgressBar(output.progress, held_out))
+    begun, interrupted = time.perf_counter(), False
+    try:
+        network.fit(
+            dataset.X_train,
+            _scaled(y, shift, scale) if dataset.task == "regression" else y,
+            optimizer=settings.make_optimizer(),
+            epochs=settings.epochs or 1,
+            batch_size=settings.batch_size or 1,
+            schedule=settings.make_schedule(),
+            l2=settings.l2,
+            early_stopping=settings.early_stopping,
+            time_limit=settings.time_limit,
+            callbacks=callbacks,
+            **watched,
+        )
+    except KeyboardInterrupt:
+        if network.targets is None or network.history is None:
+            raise  # before the first step: there is nothing to keep
+        interrupted = True
+    seconds = time.perf_counter() - begun
+    if dataset.task == "regression":
+        _undo_scale(network, shift, scale)
+    part = "training" if dataset.X_test is None else "test"
+    X, truth = (
+        (dataset.X_train, dataset.y_train) if dataset.X_test is None else (dataset.X_test, dataset.y_test)
+    )
+    assert truth is not None
+    network.extra = {
+        "data": {"class_names": None if dataset.class_names is None else list(dataset.class_names)}
+    }
+    measured = measure(network, X, trained_labels(dataset, truth))
+    return Trained(network, dataset, settings, measured, part, held_out, norms, seconds, interrupted)
+
+
+def _watched(dataset: Dataset, settings: Settings, shift: Array, scale: float) -> dict[str, Any]:
+    """Return the arguments of fit that say what is measured after each epoch."""
+    if settings.validation:
+        return {"validation_fraction": settings.validation}
+    if dataset.X_test is None or dataset.y_test is None:
+        return {}
+    y = trained_labels(dataset, dataset.y_test)
+    return {"X_val": dataset.X_test, "y_val": _scaled(y, shift, scale) if dataset.task == "regression" else y}
+
+
+def _norms_every(dataset: Dataset, settings: Settings) -> int:
+    steps = -(-len(dataset.X_train) // (settings.batch_size or 1)) * (settings.epochs or 1)
+    return max(1, steps // _MOST_NORMS)
+
+
+def _target_scale(y: Array) -> tuple[Array, float]:
+    """Return the mean of each target, and one standard deviation for all of them.
+
+    A network learns targets of mean 0 and deviation 1 at any unit; `_undo_scale` gives the unit back.
+    """
+    rows = y.reshape(len(y), -1).astype(np.float64)
+    if not np.all(np.isfinite(rows)):
+        raise DataError("the target holds NaN or infinity. Remove or replace such rows.")
+    shift = rows.mean(axis=0)
+    scale = float(np.sqrt(np.mean((rows - shift) ** 2)))
+    if scale <= 1e-12 * max(1.0, float(np.abs(shift).max())):
+        raise DataError(f"the target is {shift[0]:g} in every example: there is nothing to learn.")
+    return shift, scale
+
+
+def _scaled(y: Array, shift: Array, scale: float) -> Array:
+    return (y - (shift if y.ndim > 1 else shift[0])) / scale
+
+
+def _undo_scale(network: Network, shift: Array, scale: float) -> None:
+    """Let the network give targets in their own unit: y = s y' + m goes into W and b of a linear layer."""
+    last = len(network.layers)
+    network.W[last] *= scale
+    network.b[last][:] = scale * network.b[last] + shift
+
+
+def describe_layers(network: Network) -> str:
+    """Return the layers in one line: "64 → 256 relu → dropout 0.3 → 10 softmax"."""
+    parts = [str(network.model.n_in)]
+    for layer in network.layers:
+        if isinstance(layer, Dropout):
+            parts.append(f"dropout {layer.rate:g}")
+        elif isinstance(layer, ActivationOwner):
+            parts.append(f"{layer.n_out} {layer.activation.name}")
+        else:
+            parts.append(type(layer).__name__)
+    return " → ".join(parts)
+
+
+def settings_as_data(settings: Settings) -> Mapping[str, Any]:
+    """Return the settings as plain data for JSON and for the saved model."""
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}

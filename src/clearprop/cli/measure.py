@@ -1,0 +1,119 @@
+"""Measuring a network on examples, and saying the result: for `train` and `evaluate` alike."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.cli.output import Output, confusion_lines
+from clearprop.errors import OptionError
+from clearprop.network import Network
+from clearprop.report import confusion_matrix
+
+__all__ = ["Measured", "class_names", "headline", "measure", "probabilities", "say_measured"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a network said about examples."""
+
+    metrics: dict[str, float]
+    true: Array
+    """Class indices (n,), or numbers."""
+    predicted: Array
+    """As `true`."""
+    probabilities: Array | None
+    """(n, number of classes), or None where the outputs are no probabilities."""
+    names: tuple[str, ...] | None
+    """What the classes are called; None for numbers."""
+
+    @property
+    def confusion(self) -> Array | None:
+        """Counts, rows true and columns predicted; None for numbers."""
+        return None if self.names is None else confusion_matrix(self.true, self.predicted, len(self.names))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the metrics and the confusion matrix for JSON."""
+        found: dict[str, Any] = {"examples": len(self.true), **self.metrics}
+        if self.names is not None:
+            found["confusion"] = {"classes": self.names, "counts": self.confusion}
+        return found
+
+
+def class_names(network: Network) -> tuple[str, ...] | None:
+    """Return what the network's classes are called, in the order of its outputs; None for numbers."""
+    targets = network.targets
+    if targets is None or targets.kind not in ("classes", "binary", "onehot"):
+        return None
+    data = network.extra.get("data")
+    names = data.get("class_names") if isinstance(data, dict) else None
+    if isinstance(names, list) and len(names) == len(targets.classes):
+        return tuple(str(name) for name in names)
+    return tuple(str(label) for label in targets.classes)
+
+
+def measure(network: Network, X: Array, y: Array) -> Measured:
+    """Return metrics and answers on examples; y: labels as the network was trained on, or numbers."""
+    targets, names = network.targets, class_names(network)
+    assert targets is not None, "only fitted networks are measured"
+    if names is None:
+        metrics = network.evaluate(X, y, metrics=_regression_metrics(y) if targets.kind == "real" else ())
+        return Measured(metrics, np.asarray(y), network.predict(X), None, None)
+    metrics = network.evaluate(X, y)
+    encoded = targets.encode(y, network.dtype)
+    predicted = _indices(network, network.outputs(X))
+    return Measured(metrics, _indices(network, encoded), predicted, probabilities(network, X), names)
+
+
+def probabilities(network: Network, X: Array) -> Array | None:
+    """Return the probability of each class (n, number of classes), None where the outputs are none."""
+    try:
+        return network.predict_proba(X)
+    except OptionError:
+        return None
+
+
+def _indices(network: Network, a: Array) -> Array:
+    """Return the class index that outputs or encoded targets a (n, n_out) mean, (n,)."""
+    targets = network.targets
+    assert targets is not None
+    if targets.kind == "binary":
+        return np.asarray(a[:, 0] > (1 + targets.low) / 2, dtype=np.intp)
+    return np.asarray(a.argmax(axis=1))
+
+
+def _regression_metrics(y: Array) -> list[str]:
+    metrics = ["mean_absolute_error", "root_mean_squared_error"]
+    if len(y) > 1 and importlib.util.find_spec("sklearn") is not None:
+        metrics.append("r2")
+    return metrics
+
+
+def headline(measured: Measured, part: str) -> str:
+    """Return the result in one line. part: "test", "training", …"""
+    metrics, n = measured.metrics, len(measured.true)
+    if measured.names is not None:
+        right = int(np.count_nonzero(measured.true == measured.predicted))
+        return f"{part} accuracy {metrics['accuracy']:.2%} ({right} of {n}), cost {metrics['cost']:.4f}"
+    if "accuracy" in metrics:
+        return f"{part} accuracy {metrics['accuracy']:.2%} of {n}, cost {metrics['cost']:.4f}"
+    parts = [f"{part} cost {metrics['cost']:.4g} on {n} examples"]
+    short = {
+        "mean_absolute_error": "mean absolute error",
+        "root_mean_squared_error": "root mean squared error",
+    }
+    parts += [f"{short.get(name, 'R²')} {value:.4g}" for name, value in metrics.items() if name != "cost"]
+    return ", ".join(parts)
+
+
+def say_measured(output: Output, measured: Measured, part: str) -> None:
+    """Print the headline and, for classes, the confusion table."""
+    output.say(headline(measured, part))
+    if measured.confusion is not None and measured.names is not None:
+        output.say()
+        for line in confusion_lines(measured.confusion, measured.names, output.width):
+            output.say(line)

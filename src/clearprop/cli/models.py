@@ -1,0 +1,169 @@
+"""A saved model together with data: what `predict` and `evaluate` share."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.cli.data import Source, fingerprint, load_source, split_off
+from clearprop.cli.measure import class_names
+from clearprop.cli.output import Output
+from clearprop.cli.tables import is_table, read_columns, read_features
+from clearprop.datasets import Dataset
+from clearprop.datasets.files import require_file
+from clearprop.errors import DataError, FileFormatError, OptionError, did_you_mean
+from clearprop.network import Network
+
+__all__ = ["PARTS", "Examples", "about_data", "labelled", "unlabelled"]
+
+PARTS = ("all", "train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Rows for a model, and which part of which data they are."""
+
+    X: Array
+    y: Array | None
+    """Labels as the model was trained on, or numbers; None where they are not known."""
+    part: str
+
+
+def about_data(network: Network) -> dict[str, Any]:
+    """Return what the model's file says about the data it was trained on, {} if nothing."""
+    found = network.extra.get("data")
+    return found if isinstance(found, dict) else {}
+
+
+def labelled(network: Network, source: Source, part: str | None, output: Output) -> Examples:
+    """Return examples with their true targets, in the model's words.
+
+    part: "all", "train" or "test"; left out, the test part if the data have one of their own or are those
+    that the model was trained on (then split as in training), else all.
+    Errors: `DataError` for a label that the model does not know, and those of loading.
+    """
+    dataset = _dataset(network, source, output)
+    X, y, chosen = _part(network, dataset, part)
+    return Examples(X, _in_model_words(network, dataset, y), chosen)
+
+
+def unlabelled(network: Network, source: Source, part: str | None, output: Output) -> Examples:
+    """Return examples to predict: a table needs no target column, an .npy file holds X alone."""
+    path = Path(source.name).expanduser()
+    is_array = path.suffix.lower() == ".npy"
+    if is_table(source.name) or is_array:
+        if part not in (None, "all"):
+            raise OptionError(f"--part goes with data sets that have parts; {source.name!r} is one whole.")
+        for option, value in (("--data", source.data), ("--target", source.target)):
+            if value:
+                raise OptionError(f"{option} does not go with {source.name!r} here. Leave it out.")
+        X = _read_npy(path) if is_array else _features(network, path, source)
+        return Examples(X, None, "all")
+    dataset = _dataset(network, source, output)
+    X, _, chosen = _part(network, dataset, part)
+    return Examples(X, None, chosen)
+
+
+def _features(network: Network, path: Path, source: Source) -> Array:
+    return read_features(path, about_data(network).get("feature_names") or (), source.drop)
+
+
+def _read_npy(path: Path) -> Array:
+    require_file(path)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise FileFormatError(f"{path} is not a sound .npy file of numbers: {error}") from None
+    if not isinstance(array, np.ndarray):
+        raise FileFormatError(f"{path} is not an .npy file, whatever its name says.")
+    return array
+
+
+def _dataset(network: Network, source: Source, output: Output) -> Dataset:
+    about = about_data(network)
+    if not is_table(source.name):
+        seed = about.get("split_seed", 0) if about.get("name") == source.name else 0
+        return load_source(source, output, seed if isinstance(seed, int) else 0)
+    target = source.target or about.get("target")
+    if target is None:
+        return load_source(source, output)  # says which columns there are
+    task = "regression" if class_names(network) is None else "classification"
+    wanted = about.get("feature_names") or ()
+    path = Path(source.name).expanduser()
+    drop = source.drop
+    if wanted:
+        columns = read_columns(path)
+        for name in wanted:
+            if name not in columns:
+                hint = did_you_mean(name, columns)
+                raise DataError(f"{path} has no column {name!r}, which the model needs.{hint}")
+        drop = tuple(name for name in columns if name not in wanted and name != target)
+    dataset = load_source(Source(source.name, None, target, source.task or task, drop), output)
+    return _in_order(dataset, wanted) if wanted else dataset
+
+
+def _in_order(dataset: Dataset, wanted: list[str]) -> Dataset:
+    if list(dataset.feature_names) == list(wanted):
+        return dataset
+    order = [dataset.feature_names.index(name) for name in wanted]
+    return dataclasses.replace(dataset, X_train=dataset.X_train[:, order], feature_names=tuple(wanted))
+
+
+def _part(network: Network, dataset: Dataset, part: str | None) -> tuple[Array, Array, str]:
+    if part is not None and part not in PARTS:
+        raise OptionError(f"--part must be all, train or test.{did_you_mean(part, PARTS)} Got {part!r}.")
+    about = about_data(network)
+    known = about.get("fingerprint") == fingerprint(dataset)
+    fraction = about.get("test_fraction")
+    if dataset.X_test is None and known and fraction:
+        dataset = split_off(dataset, fraction, about.get("split_seed", 0))
+    if dataset.X_test is None or dataset.y_test is None:
+        if part == "test" or (part == "train" and not known):
+            raise OptionError(
+                f"--part {part}: {dataset.name!r} has no parts of its own, and the model was not trained on "
+                "a part of it. Leave --part out."
+            )
+        return dataset.X_train, dataset.y_train, "training" if known else "all"
+    if part is None or part == "test":
+        return dataset.X_test, dataset.y_test, "test"
+    if part == "train":
+        return dataset.X_train, dataset.y_train, "training"
+    X, y = [dataset.X_train, dataset.X_test], [dataset.y_train, dataset.y_test]
+    return np.concatenate(X), np.concatenate(y), "all"
+
+
+def _in_model_words(network: Network, dataset: Dataset, y: Array) -> Array:
+    """Return y, class indices or numbers of the data set, as labels of the model."""
+    names, targets = class_names(network), network.targets
+    if targets is None:
+        raise DataError(
+            "this model was never fitted: it does not know what its outputs mean. Fit it and save it again."
+        )
+    if names is None:
+        if targets.kind == "real" and dataset.class_names is not None:
+            raise DataError(
+                f"the model predicts numbers; the targets of {dataset.name!r} are classes, "
+                f"{_some(dataset.class_names)}."
+            )
+        return y
+    if dataset.class_names is None:
+        raise DataError(
+            f"the model predicts the classes {_some(names)}; the targets of {dataset.name!r} are numbers."
+        )
+    unknown = [name for name in dataset.class_names if name not in names]
+    if unknown:
+        raise DataError(
+            f"{dataset.name!r} holds the class {unknown[0]!r}, which the model does not know. "
+            f"Its classes: {_some(names)}."
+        )
+    labels = np.asarray(targets.classes)[[names.index(name) for name in dataset.class_names]]
+    return np.asarray(labels[y])
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(repr(name) for name in names[:10]) + (", …" if len(names) > 10 else "")

@@ -1,0 +1,175 @@
+"""The options of the commands: their types, limits and help, each stated once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "L2",
+    "Activation",
+    "AnyData",
+    "BatchSize",
+    "DType",
+    "Data",
+    "Debug",
+    "Drop",
+    "Dropout",
+    "EarlyStopping",
+    "Engine",
+    "Epochs",
+    "Eta",
+    "Force",
+    "Hidden",
+    "Json",
+    "LadderActivation",
+    "LadderDType",
+    "LadderData",
+    "LadderHidden",
+    "Model",
+    "ModelOption",
+    "ModelOutput",
+    "OptimizerName",
+    "OptionalModel",
+    "Part",
+    "PassSize",
+    "Proba",
+    "Quiet",
+    "Rows",
+    "ScheduleName",
+    "Seconds",
+    "Seed",
+    "System",
+    "TableOutput",
+    "Target",
+    "Task",
+    "TestFraction",
+    "Threads",
+    "TimeLimit",
+    "Validation",
+    "WithReport",
+]
+
+
+def _argument(help_text: str, name: str) -> Any:
+    return typer.Argument(metavar=name, help=help_text, show_default=False)
+
+
+def _data(help_text: str, default: str | bool = False, **more: Any) -> Any:
+    return typer.Option(help=help_text, show_default=default, rich_help_panel="Data", **more)
+
+
+def _network(help_text: str, default: str | bool = False) -> Any:
+    return typer.Option(help=help_text, show_default=default, rich_help_panel="Network")
+
+
+def _training(help_text: str, default: str | bool = False, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help_text, show_default=default, rich_help_panel="Training", **more)
+
+
+def _output(help_text: str, *names: str, default: str | bool = False) -> Any:
+    return typer.Option(*names, help=help_text, show_default=default, rich_help_panel="Output")
+
+
+_SETS = "digits, mnist, fashion_mnist, moons, circles, spirals, xor, toy_step"
+_ONE_THREAD = "1, the fastest for small networks; or what OPENBLAS_NUM_THREADS says"
+
+# Data
+AnyData = Annotated[
+    str,
+    _argument(
+        f"{_SETS}; or the path of a table (.csv, .tsv, .parquet; with --target) or an .npz file.", "DATA"
+    ),
+]
+LadderData = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help=f"{_SETS}; or the path of a table (with --target) or an .npz file."),
+]
+Rows = Annotated[
+    str,
+    _argument(
+        "A table with the model's columns (.csv, .tsv, .parquet), an .npy file of rows, an .npz file, or the "
+        "name of a data set.",
+        "DATA",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    _data(
+        "For mnist and fashion_mnist: an .npz file or the folder of the IDX files.", "downloaded and cached"
+    ),
+]
+Target = Annotated[str | None, _data("Column of a table that is to be predicted.")]
+Task = Annotated[str | None, _data("classification or regression.", "what the target column looks like")]
+Drop = Annotated[str | None, _data("Columns of a table to leave out: a,b,c.")]
+TestFraction = Annotated[
+    float | None, _data("Share of the examples held out for the test, where there is no test part.", "0.2")
+]
+Validation = Annotated[
+    float | None,
+    _data("Share of the training examples to watch after each epoch.", "none: the curves show the test part"),
+]
+Part = Annotated[
+    str | None, _data("all, train or test, where the data have parts.", "test; all where there are no parts")
+]
+
+# Network
+Hidden = Annotated[
+    str | None, _network("Sizes of the hidden layers: 128,64, or none.", "256,128 for images, else 64,64")
+]
+Activation = Annotated[str, _network("Of the hidden layers: relu, tanh, sigmoid, gelu, …", True)]
+Dropout = Annotated[
+    float | None,
+    _network(
+        "Share of the hidden neurons that is dropped in training.",
+        "0.3 for images, 0.1 for small tables, else 0",
+    ),
+]
+DType = Annotated[str, _network("float32 or float64.", True)]
+LadderHidden = Annotated[str | None, _network("Sizes of the hidden layers: 30,20, or none.", "30")]
+LadderActivation = Annotated[str | None, _network("Of the hidden layers.", "sigmoid")]
+LadderDType = Annotated[str | None, _network("float64 shows how exact a rung is.", "float64")]
+ModelOption = Annotated[Path | None, _network("Measure this saved model in place of a new network.")]
+
+# Training
+Engine = Annotated[str, _training("Rung of the ladder: auto, batch, example, neuron, graph.", True)]
+OptimizerName = Annotated[str, _training("sgd, momentum, nesterov, rmsprop, adam, adamw, sgdw, lbfgs.", True)]
+Eta = Annotated[float | None, _training("Learning rate.", "0.003 for adam, else the optimiser's own")]
+Epochs = Annotated[int | None, _training("Passes over the data.", "suits their number", min=1)]
+BatchSize = Annotated[int | None, _training("Examples per step.", "32; 128 from 10000 examples on", min=1)]
+ScheduleName = Annotated[
+    str | None, _training("How the rate changes: one_cycle, cosine, step_decay, …, or none.", "one_cycle")
+]
+L2 = Annotated[float, _training("Factor of the penalty on squared weights.", True)]
+EarlyStopping = Annotated[
+    bool,
+    _training(
+        "Stop when the validation cost has not improved for 10 epochs, and keep the best network. Takes a "
+        "tenth of the training examples for validation unless --validation says otherwise.",
+        False,
+        "--early-stopping",
+    ),
+]
+Threads = Annotated[int | None, _training("Threads of the BLAS.", _ONE_THREAD, min=1)]
+TimeLimit = Annotated[float | None, _training("Stop after so many seconds.")]
+Seed = Annotated[int, _training("Weights, split, order and dropout are functions of it.", True, min=0)]
+PassSize = Annotated[int, _training("Examples per pass; slow rungs get fewer.", True, min=1)]
+Seconds = Annotated[float, _training("Time for each rung, about.", True)]
+
+# Models and output
+Model = Annotated[Path, _argument("A model saved by clearprop.", "MODEL")]
+OptionalModel = Annotated[Path | None, _argument("A model saved by clearprop.", "MODEL")]
+ModelOutput = Annotated[
+    Path | None,
+    _output("Path of the model; the page goes beside it, ending in .html.", default="DATA.safetensors"),
+]
+TableOutput = Annotated[Path | None, _output("Write a CSV file in place of printing.")]
+WithReport = Annotated[bool, _output("Write the page of pictures.", "--report/--no-report", default=True)]
+Proba = Annotated[bool, _output("The probability of each class too, as CSV.", "--proba")]
+Force = Annotated[bool, _output("Replace files that exist.", "--force")]
+Json = Annotated[bool, _output("Print one JSON object.", "--json")]
+Quiet = Annotated[bool, _output("No progress.", "--quiet")]
+Debug = Annotated[bool, _output("Show the traceback of an error.", "--debug")]
+System = Annotated[bool, _output("Show versions, BLAS, threads and engines.", "--system")]

@@ -1,0 +1,298 @@
+"""`clearprop train`: from data to a saved network and a page of pictures, in one command."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import clearprop
+from clearprop.cli import options as opt
+from clearprop.cli.data import Source, fingerprint, list_columns, load_source, split_off
+from clearprop.cli.errors import INTERRUPTED, SUCCESS
+from clearprop.cli.job import (
+    Trained,
+    build,
+    check_writable,
+    describe_layers,
+    model_and_page,
+    settings_as_data,
+    train_network,
+)
+from clearprop.cli.measure import headline, probabilities, say_measured
+from clearprop.cli.output import Output
+from clearprop.cli.settings import FEWEST_FOR_TEST, Settings, parse_hidden
+from clearprop.cli.threads import blas_threads, threads_sentence
+from clearprop.datasets import Dataset
+from clearprop.network import Network
+from clearprop.optimizers import optimizers
+from clearprop.report import Answers, Report, require_matplotlib, write_page
+
+__all__ = ["train"]
+
+_TEST_FRACTION = 0.2
+_LONGEST_NAMES = 100_000  # characters: a model file's header is bounded
+
+
+def train(
+    data_name: opt.AnyData,
+    data: opt.Data = None,
+    target: opt.Target = None,
+    task: opt.Task = None,
+    drop: opt.Drop = None,
+    test_fraction: opt.TestFraction = None,
+    validation: opt.Validation = None,
+    hidden: opt.Hidden = None,
+    activation: opt.Activation = "relu",
+    dropout: opt.Dropout = None,
+    dtype: opt.DType = "float32",
+    engine: opt.Engine = "auto",
+    optimizer: opt.OptimizerName = "adam",
+    eta: opt.Eta = None,
+    epochs: opt.Epochs = None,
+    batch_size: opt.BatchSize = None,
+    schedule: opt.ScheduleName = None,
+    l2: opt.L2 = 0.0,
+    early_stopping: opt.EarlyStopping = False,
+    threads: opt.Threads = None,
+    time_limit: opt.TimeLimit = None,
+    seed: opt.Seed = 0,
+    output: opt.ModelOutput = None,
+    report: opt.WithReport = True,
+    force: opt.Force = False,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> int:
+    """Train a network on a data set or a table; save it, and draw a page of pictures.
+
+    Prints the accuracy on examples that were held out, a confusion table, and the paths of both files.
+    Ctrl-C stops training; the network so far is kept and saved.
+    """
+    settings = Settings(
+        hidden=parse_hidden(hidden),
+        activation=activation,
+        dropout=dropout,
+        optimizer=optimizer,
+        eta=eta,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=schedule,
+        l2=l2,
+        seed=seed,
+        engine=engine,
+        dtype=dtype,
+        test_fraction=test_fraction,
+        validation=validation,
+        early_stopping=early_stopping,
+        time_limit=time_limit,
+    )
+    source = Source(data_name, data, target, task, tuple(list_columns(drop)))
+    with blas_threads(threads):
+        return _run(source, settings, output, report, force, Output(as_json, quiet))
+
+
+def _run(
+    source: Source, settings: Settings, path: Path | None, report: bool, force: bool, output: Output
+) -> int:
+    settings.check()
+    model, page = model_and_page(source.stem, path, report)
+    whole = load_source(source, output, settings.seed)  # first, so that a wrong name is told before a file
+    if page is not None:
+        require_matplotlib()
+    check_writable([p for p in (model, page) if p is not None], force)
+    dataset, settings = _prepared(whole, settings)
+    network = build(dataset, settings)
+    output.note_pairs(_preamble(network, dataset, settings))
+    trained = train_network(network, dataset, settings, output)
+    network.extra = _extra(trained, whole, source)
+    network.save(model, overwrite=force)
+    if page is not None:
+        write_page(page, _report(trained, model), overwrite=force)
+    _say(trained, model, page, output)
+    return INTERRUPTED if trained.interrupted else SUCCESS
+
+
+def _prepared(whole: Dataset, settings: Settings) -> tuple[Dataset, Settings]:
+    fraction = settings.test_fraction
+    if fraction is None:
+        fraction = _TEST_FRACTION if len(whole.X_train) >= FEWEST_FOR_TEST else 0.0
+    elif whole.X_test is not None:
+        whole.split(fraction)  # raises: it has a test part of its own
+    return split_off(whole, fraction, settings.seed), settings.completed(whole)
+
+
+def _parts(dataset: Dataset) -> str:
+    if dataset.X_test is None:
+        return f"all {len(dataset.X_train):,} for training"
+    return f"{len(dataset.X_train):,} for training, {len(dataset.X_test):,} held out for the test"
+
+
+def _how(settings: Settings) -> str:
+    parts = [settings.optimizer]
+    if settings.eta is not None:
+        parts.append(f"eta {settings.eta:g}")
+    if settings.schedule is not None:
+        parts.append(f"schedule {settings.schedule}")
+    if settings.l2:
+        parts.append(f"l2 {settings.l2:g}")
+    if optimizers[settings.optimizer].full_batch:
+        parts += ["all examples at once", f"at most {settings.epochs:,} iterations"]
+    else:
+        parts += [f"batches of {settings.batch_size:,}", f"{settings.epochs:,} epochs"]
+    parts.append(f"seed {settings.seed}")
+    if settings.validation:
+        parts.append(f"validation {settings.validation:.0%} of the training examples")
+    return ", ".join(parts)
+
+
+def _preamble(network: Network, dataset: Dataset, settings: Settings) -> list[tuple[str, str]]:
+    return [
+        ("data", f"{dataset.description}; {_parts(dataset)}"),
+        (
+            "network",
+            f"{describe_layers(network)}; {network.n_parameters:,} parameters in {settings.dtype}",
+        ),
+        ("training", _how(settings)),
+        ("computing", threads_sentence()),
+    ]
+
+
+def _extra(trained: Trained, whole: Dataset, source: Source) -> dict[str, Any]:
+    """Return what is kept in the model file about the data and the training."""
+    dataset, settings, history = trained.dataset, trained.settings, trained.network.history
+    names = list(dataset.feature_names)
+    own_test = whole.X_test is not None or dataset.X_test is None
+    return {
+        "data": {
+            "name": dataset.name,
+            "source": source.name,
+            "description": dataset.description,
+            "class_names": None if dataset.class_names is None else list(dataset.class_names),
+            "feature_names": names if sum(map(len, names)) < _LONGEST_NAMES else None,
+            "image_shape": None if dataset.image_shape is None else list(dataset.image_shape),
+            "target": source.target,
+            "task": dataset.task,
+            "n_train": len(dataset.X_train),
+            "n_test": 0 if dataset.X_test is None else len(dataset.X_test),
+            "test_fraction": None if own_test else settings.test_fraction or _TEST_FRACTION,
+            "split_seed": settings.seed,
+            "fingerprint": fingerprint(whole),
+        },
+        "training": {
+            "settings": {
+                k: list(v) if isinstance(v, tuple) else v for k, v in settings_as_data(settings).items()
+            },
+            "epochs": 0 if history is None else len(history),
+            "stopped": "" if history is None else history.stopped,
+            "seconds": round(trained.seconds, 3),
+            "engine": "" if history is None else history.engine,
+            "environment": {} if history is None else history.environment,
+            "measured_on": trained.part,
+            "measured": trained.measured.metrics,
+        },
+    }
+
+
+def _report(trained: Trained, model: Path) -> Report:
+    network, dataset = trained.network, trained.dataset
+    history = network.history
+    assert history is not None
+    X = dataset.X_train if dataset.X_test is None else dataset.X_test
+    classes = dataset.class_names
+    answers = Answers(
+        X=X,
+        true=trained.measured.true,
+        predicted=trained.measured.predicted,
+        probabilities=trained.measured.probabilities,
+        class_names=classes,
+        feature_names=dataset.feature_names,
+        target=network.extra["data"]["target"] or "y",
+        image_shape=dataset.image_shape,
+        outputs=network.outputs if classes is None else lambda points: _probabilities(network, points),
+    )
+    result = headline(trained.measured, trained.part)
+    return Report(
+        title=f"clearprop: {dataset.name}",
+        headline=result[0].upper() + result[1:],
+        facts=_facts(trained, model),
+        history=history,
+        answers=answers,
+        held_out=trained.held_out,
+        measured_on=trained.part,
+        norms=trained.norms,
+    )
+
+
+def _probabilities(network: Network, points: Any) -> Any:
+    found = probabilities(network, points)
+    return network.outputs(points) if found is None else found
+
+
+def _facts(trained: Trained, model: Path) -> list[tuple[str, str]]:
+    network, dataset, settings = trained.network, trained.dataset, trained.settings
+    history = network.history
+    assert history is not None
+    environment = history.environment
+    scaling = (
+        "each feature to mean 0, deviation 1" if dataset.scale == 1.0 else f"features × {dataset.scale:.6g}"
+    )
+    if dataset.class_names is None:
+        scaling += "; the curves' cost is in units of the target's variance"
+    ended = "" if history.stopped == "epochs" else f", stopped after {len(history)} epochs: {history.stopped}"
+    return [
+        ("Data", dataset.description),
+        ("Examples", _parts(dataset)),
+        ("Preprocessing", scaling),
+        ("Network", describe_layers(network)),
+        ("Parameters", f"{network.n_parameters:,} in {settings.dtype}; cost {network.cost.name}"),
+        ("Training", _how(settings)),
+        (
+            "Time",
+            f"{trained.seconds:.1f} s, {history[-1]['step']:,.0f} steps{ended}"
+            if len(history)
+            else f"{trained.seconds:.1f} s{ended}",
+        ),
+        (
+            "Engine",
+            f"{history.engine.removeprefix('engine: ')} {environment['blas']}, {threads_sentence()}, "
+            f"{environment['machine']}",
+        ),
+        (
+            "Versions",
+            f"clearprop {clearprop.__version__}, NumPy {np.__version__}, Python {platform.python_version()}",
+        ),
+        ("Model", model.name),
+    ]
+
+
+def _say(trained: Trained, model: Path, page: Path | None, output: Output) -> None:
+    history = trained.network.history
+    assert history is not None
+    say_measured(output, trained.measured, trained.part)
+    output.say()
+    if trained.interrupted:
+        output.say(f"interrupted after {len(history)} epochs; this is the network as it was then")
+    rows = [("time", f"{trained.seconds:.1f} s"), ("model", str(model))]
+    rows += [("page", str(page))] if page is not None else []
+    output.say_pairs(rows)
+    output.finish(
+        {
+            "command": "train",
+            **trained.network.extra,
+            "network": {
+                "layers": describe_layers(trained.network),
+                "parameters": trained.network.n_parameters,
+                "cost": trained.network.cost.name,
+                "dtype": trained.settings.dtype,
+            },
+            "history": history.to_dict(),
+            "held_out": trained.held_out,
+            "measured": {"part": trained.part, **trained.measured.as_dict()},
+            "interrupted": trained.interrupted,
+            "model": str(model),
+            "page": None if page is None else str(page),
+        }
+    )

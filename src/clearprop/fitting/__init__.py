@@ -1,0 +1,19 @@
+"""What Network does with data before the training loop: reads it, checks every option, and calls the loop."""
+
+from __future__ import annotations
+
+from clearprop.fitting.method import fit
+from clearprop.fitting.options import make_metrics, matches, penalty_mask
+from clearprop.fitting.reading import affine_of, read_examples, read_features, ready_for, targets_of
+
+__all__ = [
+    "affine_of",
+    "fit",
+    "make_metrics",
+    "matches",
+    "penalty_mask",
+    "read_examples",
+    "read_features",
+    "ready_for",
+    "targets_of",
+]

@@ -1,0 +1,192 @@
+"""Network.fit: checks every option, prepares the data, and hands over to the training loop."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clearprop.checks import as_flag, as_whole
+from clearprop.engines import TrainingOptions, choose_engine
+from clearprop.errors import DataError
+from clearprop.fitting.data import read_training_data, read_validation
+from clearprop.fitting.options import (
+    check_monitored,
+    check_together,
+    make_factors,
+    make_hooks,
+    make_metrics,
+    make_optimizer,
+    make_penalty,
+    positive_or_none,
+)
+from clearprop.fitting.reading import draft_of
+from clearprop.optimizers import Optimizer
+from clearprop.schedules import Schedule, schedules
+from clearprop.training.batches import Order
+from clearprop.training.callbacks import Callback, EarlyStopping
+from clearprop.training.history import History
+from clearprop.training.loop import TrainingRun
+from clearprop.training.options import FitOptions
+from clearprop.training.penalties import Penalty
+from clearprop.training.progress import progress_callback
+
+if TYPE_CHECKING:
+    from clearprop.network import Network
+
+__all__ = ["fit"]
+
+
+def fit(
+    network: Network,
+    X: Any,
+    y: Any = None,
+    *,
+    optimizer: str | Optimizer = "adam",
+    eta: float | None = None,
+    epochs: int | None = None,
+    batch_size: int = 32,
+    X_val: Any = None,
+    y_val: Any = None,
+    validation_fraction: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: str | Mapping[Any, float] | None = None,
+    schedule: str | Schedule | None = None,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    penalty: Penalty | None = None,
+    max_norm: float | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    early_stopping: bool | EarlyStopping = False,
+    callbacks: Callback | Sequence[Callback] = (),
+    metrics: Sequence[Any] = (),
+    groups: Mapping[str, Mapping[str, float]] | None = None,
+    shuffle: bool = True,
+    order: Order | None = None,
+    drop_last: bool = False,
+    engine: str | None = None,
+    progress: bool = False,
+    time_limit: float | None = None,
+) -> History:
+    """Train the network on X and y; return the history. Calling it again goes on from where the parameters
+    are.
+
+    Data: X (n, d) may be an array, a memory-mapped array, a SciPy sparse matrix, a pandas or polars frame, a
+    tuple of arrays (several inputs), or an iterable of batches ``(X, y)`` or ``(X, y, weights)`` that need
+    never fit in memory (then y is left out, the iterable is iterated once per epoch, its batches are taken as
+    they come, and their weights as they are). y: labels of any type, one-hot rows, or real numbers; `predict`
+    gives back what was given.
+
+    Parameters:
+        optimizer, eta: a name or an `Optimizer`; eta overrides its learning rate.
+        epochs: passes over the data, 10 if left out; for "lbfgs" iterations, its own 200 if left out.
+        batch_size, drop_last: examples per step; whether a short last batch is left out.
+        X_val, y_val or validation_fraction: validation data, given or split off (stratified for classes).
+        sample_weight: (n,) >= 0; class_weight: "balanced" or label -> weight. Both are scaled to mean 1.
+        schedule: how eta changes. l1, l2, penalty: see `Penalty`. max_norm: limit on the norm of each row of
+            W.
+        clip_norm, clip_value: limits on the gradient's norm, and on each of its entries.
+        early_stopping: True, or an `EarlyStopping`; the best parameters are restored.
+        callbacks, metrics: see `Callback` and ``clearprop.metrics``.
+        groups: pattern of addresses -> {"rate": factor on eta, "decay": factor on penalty and weight decay},
+            such as ``{"1": {"rate": 0.1}, "*.b": {"decay": 0}}``. For fixed parts see `freeze`.
+        shuffle, order: whether each epoch has its own random order; or the order itself, a function of the
+            epoch (from 1) or an iterable with one array of indices, or list of batches of indices, per epoch.
+        engine: the rung of the ladder; left out, the network's own.
+        progress: whether to show a progress bar (needs rich). time_limit: in seconds.
+
+    Errors: one sentence each for data and options that do not fit; `DivergenceError` when the cost becomes
+    NaN or infinite (the parameters are then the last finite ones). What is refused leaves the network as it
+    was. Ctrl-C finishes the step at hand, keeps the parameters and raises KeyboardInterrupt; the history so
+    far is in ``network.history``.
+
+    >>> import clearprop as cp
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0.0, 2.0, 4.0, 6.0])
+    >>> net = cp.Network([cp.Dense(1)], seed=0)
+    >>> history = net.fit(X, y, optimizer="sgd", epochs=200, batch_size=4)
+    >>> net.predict(X).round(1)
+    array([0., 2., 4., 6.])
+    """
+    chosen, epochs = make_optimizer(optimizer, eta, epochs)
+    batch_size = as_whole("batch_size", batch_size, at_least=1)
+    regularization = make_penalty(l1, l2, penalty)
+    hooks = make_hooks(callbacks, early_stopping)
+    draft = draft_of(
+        network
+    )  # built and prepared in the network's place, so that what is refused changes nothing
+    data = read_training_data(draft, X, y, sample_weight, class_weight, order)
+    data, validation = read_validation(draft, data, X_val, y_val, validation_fraction)
+    model = draft.model
+    _check_theta(draft)
+    scale, decay = make_factors(model, draft.frozen, groups, regularization, draft.dtype)
+    options = FitOptions(
+        optimizer=chosen,
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=None if schedule is None else schedules.make(schedule),
+        penalty=regularization,
+        max_norm=positive_or_none("max_norm", max_norm),
+        clip_norm=positive_or_none("clip_norm", clip_norm),
+        clip_value=positive_or_none("clip_value", clip_value),
+        shuffle=as_flag("shuffle", shuffle),
+        drop_last=as_flag("drop_last", drop_last),
+        time_limit=positive_or_none("time_limit", time_limit),
+        metrics=make_metrics(metrics, data.targets),
+        callbacks=[*hooks, *([progress_callback()] if progress else [])],
+        scale=scale,
+        decay=decay,
+    )
+    check_together(options, model, data, order)
+    check_monitored(options, data.targets, validation is not None)
+    needed = TrainingOptions(chosen.name, draft.dtype.name)
+    rung, why = choose_engine(engine or draft.engine, model, needed)
+    batches = data.batches(options, draft.seed, order)
+    history = History()
+    history.engine, history.environment = why, _environment(rung.name)
+    draft.history, draft.penalty = history, regularization
+    vars(network).update(vars(draft))
+    run = TrainingRun(
+        model=model,
+        state=network.state,
+        engine=rung,
+        targets=data.targets,
+        options=options,
+        batches=batches,
+        fetch=data.fetch,
+        seed=network.seed,
+        n_examples=data.n_examples,
+        steps_per_epoch=data.steps_per_epoch(options, order),
+        validation=validation,
+        history=history,
+        network=network,
+    )
+    return run.run()
+
+
+def _check_theta(network: Network) -> None:
+    """Raise `DataError` unless training starts from finite parameters."""
+    for entry in network.model.layout.entries:
+        if not np.isfinite(network.theta[entry.block]).all():
+            raise DataError(
+                f"the parameter {entry.address} holds NaN or infinity, so training cannot start from it. "
+                "Call initialize()."
+            )
+
+
+def _environment(engine: str) -> dict[str, Any]:
+    """Return what the bits of a result may depend on."""
+    built: Any = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {})
+    threads = {k: os.environ[k] for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if k in os.environ}
+    return {
+        "engine": engine,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "blas": f"{blas.get('name', '?')} {blas.get('version', '?')}",
+        "threads": threads or {"cpus": os.cpu_count()},
+    }

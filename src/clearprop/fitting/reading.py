@@ -1,0 +1,85 @@
+"""How a network reads what it is given: features, targets, weights, and sizes that were left to the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from clearprop.errors import NotInitializedError, ShapeError
+from clearprop.layers import ActivationOwner
+from clearprop.training.data import Affine, Examples, as_features, mean_one
+from clearprop.training.targets import Targets
+
+if TYPE_CHECKING:
+    from clearprop.network import Network
+
+__all__ = ["build_for", "draft_of", "read_examples", "read_features", "ready_for", "targets_of"]
+
+
+def draft_of(network: Network) -> Network:
+    """Return a network of the same arrays on which building, targets and preprocessing can be tried."""
+    draft = object.__new__(type(network))
+    vars(draft).update(vars(network))
+    return draft
+
+
+def ready_for(network: Network, X: Any, y: Any) -> Network:
+    """Return the network, or, if its sizes are not known, a draft of it that is built for X and y."""
+    if network.is_built:
+        return network
+    draft = draft_of(network)
+    build_for(draft, read_features(draft, X), y)
+    return draft
+
+
+def build_for(network: Network, features: Any, y: Any, where: str = "y") -> None:
+    """Fix the sizes that are still open by the data."""
+    if network.is_built:
+        return
+    n_out = None if network.knows_outputs else targets_of(network, y, where).n_out
+    network.build(features.shape[1], n_out)
+
+
+def targets_of(network: Network, y: Any, where: str = "y") -> Targets:
+    """Return the targets of the last fit, or what this y means."""
+    if network.targets is not None:
+        return network.targets
+    last = network.layers[-1]
+    activation = last.activation if isinstance(last, ActivationOwner) else None
+    return Targets.infer(y, network.cost, last.n_out, activation, network.task, network.classes, where=where)
+
+
+def read_features(network: Network, X: Any, what: str = "X") -> Any:
+    """Return X as `as_features` does, after checking it against the number of inputs."""
+    features = as_features(X, what, getattr(network.layers[0], "inputs", None))
+    if network.is_built:
+        network.model.check_input(features, what)
+    return features
+
+
+def read_examples(
+    network: Network,
+    X: Any,
+    y: Any,
+    targets: Targets,
+    sample_weight: Any = None,
+    what: str = "X",
+    where: str = "y",
+) -> Examples:
+    """Return X, y and weights of a built network as examples; `what` and `where` name X and y in messages."""
+    features = read_features(network, X, what)
+    encoded = targets.encode(y, network.dtype, where)
+    n = features.shape[0]
+    if len(encoded) != n:
+        raise ShapeError(f"{what} has {n} examples and {where} has {len(encoded)}. They must agree.")
+    network.cost.check_targets(encoded)
+    weights = None if sample_weight is None else mean_one(sample_weight, n, network.dtype)
+    return Examples.prepare(features, encoded, weights, network.dtype, affine_of(network), what)
+
+
+def affine_of(network: Network) -> Affine | None:
+    """Return the preprocessing. Errors: `NotInitializedError` while it waits for the data of fit."""
+    if isinstance(network.preprocessing, str):
+        raise NotInitializedError(
+            "preprocessing='standardize' takes its numbers from the data of fit. Call fit first."
+        )
+    return network.preprocessing

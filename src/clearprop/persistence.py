@@ -1,0 +1,71 @@
+"""What of a network goes into its file besides architecture and parameters, and how it comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clearprop.errors import ClearpropError, FileFormatError
+from clearprop.io import LoadedModel, save_model
+from clearprop.training.data import Affine
+from clearprop.training.penalties import penalties
+from clearprop.training.targets import Targets
+
+if TYPE_CHECKING:
+    from clearprop.network import Network
+
+__all__ = ["restore", "save"]
+
+
+def save(network: Network, path: Path, *, overwrite: bool, extra: Mapping[str, Any] | None) -> None:
+    """Write the network to a file; see `Network.save`."""
+    pre = network.preprocessing
+    content = {
+        "seed": network.seed,
+        "engine": network.engine,
+        "task": network.task,
+        "classes": None if network.classes is None else list(network.classes),
+        "preprocessing": pre if isinstance(pre, str) else None,
+        "targets": None if network.targets is None else network.targets.config(),
+        "frozen": list(network.frozen),
+        "penalty": network.penalty.config(),
+        "extra": {**network.extra, **(extra or {})},
+    }
+    tensors = {"shift": pre.shift, "factor": pre.factor} if isinstance(pre, Affine) else {}
+    save_model(
+        path,
+        model=network.model,
+        theta=network.theta,
+        buffers=network.buffers,
+        extra=content,
+        extra_tensors={name: np.asarray(tensor, dtype=np.float64) for name, tensor in tensors.items()},
+        overwrite=overwrite,
+    )
+
+
+def restore(network: Network, loaded: LoadedModel, path: Path) -> Network:
+    """Give a network of the loaded architecture what the file holds besides.
+
+    Errors: `FileFormatError` for content that `save` did not write.
+    """
+    content, tensors = loaded.extra, loaded.extra_tensors
+    try:
+        network.seed, network.engine, network.task = content["seed"], content["engine"], content["task"]
+        network.classes = None if content["classes"] is None else tuple(content["classes"])
+        network.preprocessing = content["preprocessing"]
+        if tensors:
+            network.preprocessing = Affine(tensors["shift"], tensors["factor"])
+        if content["targets"] is not None:
+            network.targets = Targets.from_config(content["targets"])
+        network.frozen = tuple(content["frozen"])
+        network.penalty = penalties.make(content["penalty"])
+        network.extra = dict(content["extra"])
+    except (KeyError, TypeError, ValueError, ClearpropError) as error:
+        raise FileFormatError(
+            f"{path} holds an architecture and parameters, but not what a network saves besides them: "
+            f"{type(error).__name__}: {error}. clearprop.io.load_model reads what is there."
+        ) from None
+    return network

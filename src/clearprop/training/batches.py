@@ -1,0 +1,116 @@
+"""Mini-batches: which examples belong to each step of an epoch, and their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.errors import OptionError
+from clearprop.random import Purpose, stream
+from clearprop.training.data import Examples
+from clearprop.training.options import FitOptions
+
+__all__ = ["Batch", "Batches", "Order", "example_batch", "example_batches", "whole_batch"]
+
+Order = Iterable[Any] | Callable[[int], Any]
+"""The order of the examples: see `example_batches`."""
+_GATHER_BYTES = 1 << 17
+
+
+class Batch(NamedTuple):
+    """One mini-batch, converted: X (n, n_in), y (n, n_out), weights (n,) or None, and whose examples they are."""
+
+    X: Array
+    y: Array
+    weights: Array | None
+    examples: Array
+    """Index of each example in the data set (running count for a stream)."""
+
+
+Batches = Callable[[int], Iterator[Batch]]
+"""epoch (from 1) -> its batches."""
+
+
+def example_batches(
+    examples: Examples, options: FitOptions, seed: int, order: Order | None
+) -> Batches:
+    """Return the batches of each epoch over data that lies as a whole.
+
+    The order of epoch e is a function of (seed, e), or what `order` says: a function of the epoch, or an
+    iterable with one item per epoch: an array of indices, cut into batches, or a list of such arrays,
+    one per batch.
+    """
+    items = None if order is None or callable(order) else iter(order)
+    n, size = len(examples), options.batch_size
+    # Rows of several small batches are gathered at a time, as many as stay in a processor's cache.
+    rows = _GATHER_BYTES // examples.row_bytes
+
+    def orders(epoch: int) -> Iterator[tuple[Array, int]]:
+        """Yield indices of examples and into batches of what size to cut them."""
+        if order is None:
+            whole = stream(seed, Purpose.EPOCH_ORDER, epoch).permutation(n) if options.shuffle else np.arange(n)
+            yield (whole[: n - n % size] if options.drop_last else whole), size
+            return
+        given = order(epoch) if callable(order) else next(items, None)  # type: ignore[arg-type]
+        if given is None:
+            raise OptionError(
+                f"order ran out in epoch {epoch} of {options.epochs}. Give one array of indices per epoch."
+            )
+        if not isinstance(given, Iterable):
+            raise OptionError(
+                f"order must hold one array of indices per epoch. Got {given!r} for epoch {epoch}; "
+                "for one epoch give order=[indices]."
+            )
+        given = given if isinstance(given, np.ndarray) else list(given)
+        if len(given) == 0 or np.ndim(given[0]) == 0:
+            indices = np.asarray(given)
+            _check_order(indices, n, epoch)
+            yield indices, size
+            return
+        for batch in given:
+            indices = np.asarray(batch)
+            _check_order(indices, n, epoch)
+            yield indices, len(indices)
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        for indices, cut in orders(epoch):
+            several = max(rows // cut, 1) * cut
+            for begin in range(0, len(indices), several):
+                some = indices[begin : begin + several]
+                X, y, weights = examples.take(some)
+                for start in range(0, len(some), cut):
+                    part = slice(start, start + cut)
+                    yield Batch(X[part], y[part], None if weights is None else weights[part], some[part])
+
+    return batches
+
+
+def example_batch(examples: Examples, indices: Array) -> Batch:
+    """Return the batch of these examples."""
+    return Batch(*examples.take(indices), indices)
+
+
+def _check_order(indices: Array, n: int, epoch: int) -> None:
+    if indices.dtype.kind not in "iu" or indices.ndim != 1 or len(indices) == 0:
+        raise OptionError(
+            f"order of epoch {epoch} must hold arrays of whole numbers. Got {indices.dtype} {indices.shape}."
+        )
+    if indices.min() < 0 or indices.max() >= n:
+        raise OptionError(
+            f"order of epoch {epoch} names the example {indices.max() if indices.max() >= n else indices.min()}; "
+            f"there are {n}, counted from 0."
+        )
+
+
+def whole_batch(batches: Iterator[Batch]) -> Batch:
+    parts = list(batches)
+    weights = None if parts[0].weights is None else np.concatenate([p.weights for p in parts])  # type: ignore[misc]
+    return Batch(
+        np.concatenate([p.X for p in parts]),
+        np.concatenate([p.y for p in parts]),
+        weights,
+        np.concatenate([p.examples for p in parts]),
+    )

@@ -1,0 +1,216 @@
+"""When training diverges: find the step, the layer and the quantity, and keep the last finite parameters."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.engines import engines
+from clearprop.errors import DivergenceError
+from clearprop.layers import ActivationOwner
+from clearprop.model import Draws
+from clearprop.optimizers import State as Slots
+from clearprop.trace import LayerTrace, Trace
+from clearprop.training.penalties import norm
+
+if TYPE_CHECKING:
+    from clearprop.training.batches import Batch
+    from clearprop.training.loop import TrainingRun
+
+__all__ = ["Snapshot", "explain_divergence", "explain_first_pass", "first_non_finite"]
+
+_SHARE = 0.05  # of the time that snapshots may take
+_MOST_BATCHES = 200
+_MOST_BYTES = 1 << 26  # of batches that a snapshot may keep alive
+_LARGE_INPUT = 100.0
+
+
+@dataclass
+class Snapshot:
+    """Where a run stood: everything needed to repeat the steps that came after."""
+
+    theta: Array
+    buffers: Array
+    slots: Slots
+    step: int
+    taken: float
+    """When, and how long it took, in seconds."""
+    seconds: float
+    batches: list[Any] = field(default_factory=list)
+    """The batches since: whole, or the indices of their examples (see `TrainingRun.again`)."""
+    marks: list[tuple[int, int, Mapping[str, Any]]] = field(default_factory=list)
+    """From which batch on, which epoch and which state of the schedule held."""
+
+    @classmethod
+    def take(cls, run: TrainingRun, now: float) -> Snapshot:
+        """Return a copy of the run's position."""
+        slots = {name: slot.copy() for name, slot in run.slots.items()}
+        state = run.state
+        snapshot = cls(state.theta.copy(), state.buffers.copy(), slots, run.step, now, 0.0)
+        snapshot.seconds = time.perf_counter() - now
+        return snapshot
+
+    def is_due(self, now: float) -> bool:
+        """Return whether another may be taken without spending more than 5 % of the time on it.
+
+        It must be when the batches since have become many or large.
+        """
+        if len(self.batches) >= _MOST_BATCHES or now - self.taken > self.seconds / _SHARE:
+            return True
+        first = self.batches[0] if self.batches else None
+        return isinstance(first, tuple) and len(self.batches) * first[0].nbytes > _MOST_BYTES
+
+    def mark(self, run: TrainingRun) -> None:
+        """Note the run's epoch and schedule for the batches to come."""
+        if not self.marks or self.marks[-1][1] != run.epoch:
+            self.marks.append((len(self.batches), run.epoch, run.schedule_state))
+
+    def restore(self, run: TrainingRun) -> None:
+        """Put the run back to where it stood."""
+        run.state.theta[:], run.state.buffers[:] = self.theta, self.buffers
+        run.slots = {name: slot.copy() for name, slot in self.slots.items()}
+        run.step = self.step
+
+    def replay(self, run: TrainingRun) -> Iterator[Batch]:
+        """Put the run back and yield each batch since, with the run's epoch and schedule as they were."""
+        self.restore(run)
+        marks = {start: (epoch, schedule_state) for start, epoch, schedule_state in self.marks}
+        for i, item in enumerate(self.batches):
+            if i in marks:
+                run.epoch, run.schedule_state = marks[i][0], dict(marks[i][1])
+            yield run.again(item)
+
+
+def first_non_finite(trace: Trace) -> tuple[str, str] | None:
+    """Return (address, quantity) of the first NaN or infinity in the order of computation, or None.
+
+    Forward from the input to the cost, then backward from the cost to the first layer. What lies within a
+    combinator comes before the combinator's own outputs.
+    """
+    layers = [trace[0], *_inner_first(trace)]
+    for layer in layers:
+        for name in layer.forward._fields:
+            if not _finite(getattr(layer.forward, name)):
+                return layer.address, name
+    if not (_finite(trace.costs) and math.isfinite(trace.cost)):
+        return layers[-1].address, "cost"
+    for layer in reversed(layers[1:]):
+        for name in layer.fields:
+            if name == "dC_da" and trace.model.pair is not None and layer.address == trace[-1].address:
+                continue  # the unfused gradient may be infinite where the fused delta is not
+            if (name.startswith("dC_d") or name == "delta") and not _finite(getattr(layer, name)):
+                return layer.address, name
+    return None
+
+
+def _inner_first(trace: Trace) -> Iterator[LayerTrace]:
+    """Yield the layers in the order in which they finish: parts before their combinator."""
+
+    def walk(chain: Any, prefix: str) -> Iterator[LayerTrace]:
+        for i, layer in enumerate(chain, 1):
+            for part, inner in layer.parts().items():
+                yield from walk(inner, f"{prefix}{i}.{part}.")
+            yield trace[f"{prefix}{i}"]
+
+    return walk(trace.model.layers, "")
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, np.ndarray) or bool(np.all(np.isfinite(value)))
+
+
+def explain_divergence(run: TrainingRun, snapshot: Snapshot) -> NoReturn:
+    """Repeat the steps since the snapshot on the batch rung, leave the last finite parameters, and raise.
+
+    Errors: always `DivergenceError`, naming epoch, step, layer, quantity and the likely cause.
+    """
+    state, failed_at = run.state, (run.epoch, run.step)
+    sizes = [norm(snapshot.theta)]
+    for batch in snapshot.replay(run):
+        before = state.theta.copy(), state.buffers.copy()
+        where = _repeat(run, batch)
+        if where is not None:
+            state.theta[:], state.buffers[:] = before
+            layer, quantity = where
+            raise DivergenceError(
+                f"training diverged in epoch {run.epoch}, step {run.step}: {quantity} of layer {layer} "
+                "became NaN "
+                f"or infinite. {_likely_cause(run, batch, quantity, sizes)} The parameters are those before "
+                "that step."
+            )
+        sizes.append(norm(state.theta))
+    snapshot.restore(run)
+    epoch, step = failed_at
+    names = sorted({type(callback).__name__ for callback in run.options.callbacks if callback.every > 0})
+    changed = f"a callback ({', '.join(names)})" if names else f"rounding on the engine {run.engine.name!r}"
+    raise DivergenceError(
+        f"training diverged in epoch {epoch}, at or before step {step}: the cost or a parameter became NaN "
+        "or infinite. "
+        f"The steps alone, repeated on the batch rung, stay finite, so the likely cause is {changed}. "
+        f"The parameters are those after step {snapshot.step}."
+    )
+
+
+def explain_first_pass(run: TrainingRun, batch: Batch) -> NoReturn:
+    """Raise for a cost that is NaN or infinite at the initial parameters, which stay as they are (L-BFGS).
+
+    Errors: always `DivergenceError`, naming layer, quantity and the likely cause.
+    """
+    trace = engines()["batch"].trace(run.model, run.state, batch.X, batch.y, batch.weights, None)
+    layer, quantity = first_non_finite(trace) or (trace[-1].address, "cost")
+    raise DivergenceError(
+        f"training cannot start: {quantity} of layer {layer} is NaN or infinite in epoch 1, step 1, at the "
+        "initial "
+        f"parameters. {_likely_cause(run, batch, quantity, [norm(run.state.theta)])}"
+    )
+
+
+def _repeat(run: TrainingRun, batch: Batch) -> tuple[str, str] | None:
+    """Do a step again on the batch rung; return (address, quantity) of what is not finite, or None."""
+    rung = engines()["batch"]
+    pass_ = run.model, run.state, batch.X, batch.y, batch.weights, Draws(run.seed, run.step, batch.examples)
+    where = first_non_finite(rung.trace(*pass_))
+    if where is not None:
+        run.step += 1
+        return where
+    run.apply(rung.gradient(*pass_), len(batch.y))
+    for flat, layout in ((run.state.theta, run.model.layout), (run.state.buffers, run.model.buffer_layout)):
+        for entry in layout.entries:
+            if not _finite(flat[entry.block]):
+                return entry.layer, f"{entry.name} after the update"
+    return None
+
+
+def _likely_cause(run: TrainingRun, batch: Batch, quantity: str, sizes: list[float]) -> str:
+    optimizer = run.options.optimizer
+    eta = run.eta if math.isfinite(run.eta) else optimizer.eta
+    largest = float(np.max(np.abs(batch.X)))
+    if sizes[-1] > 10 * max(sizes[0], 1e-30) or sizes[-1] > 1e3 * math.sqrt(run.state.theta.size):
+        return (
+            f"Likely cause: the rate eta = {eta:g} is too high, the parameters grew. "
+            f"Try {eta / 10:g}, or clip_norm=1."
+        )
+    last = run.model.layers[-1]
+    if (
+        quantity in ("cost", "dC_da", "delta")
+        and run.model.pair is None
+        and isinstance(last, ActivationOwner)
+    ):
+        return (
+            f"Likely cause: the cost {run.model.cost.name!r} or its slope is infinite at an output that the "
+            "activation "
+            f"{last.activation.name!r} can reach. Use the cost's own output activation, "
+            f"{run.model.cost.default_output_activation!r}."
+        )
+    if largest > _LARGE_INPUT:
+        return (
+            f"Likely cause: inputs as large as {largest:.3g}. Scale them (preprocessing='standardize'), "
+            f"or try eta = {eta / 10:g}."
+        )
+    return f"Likely cause: the rate eta = {eta:g} is too high. Try {eta / 10:g}, or clip_norm=1."

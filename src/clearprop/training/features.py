@@ -1,0 +1,232 @@
+"""What a user may give as X, as a 2-D array of numbers: arrays, mapped files, sparse matrices, frames."""
+
+from __future__ import annotations
+
+import mmap
+import numbers
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.errors import DataError, DTypeError, ShapeError
+
+__all__ = [
+    "Columns",
+    "as_features",
+    "check_values",
+    "chunks",
+    "dense_rows",
+    "is_mapped",
+    "is_sparse",
+    "is_stream",
+]
+
+_CHUNK_BYTES = 1 << 24
+_NO_DATA = (str, bytes, Mapping, Set, PurePath)
+
+
+def is_stream(X: Any, y: Any) -> bool:
+    """Return whether X is an iterable of batches rather than an array, a frame or a tuple of arrays.
+
+    A list counts as one if y is left out and its items are pairs (X, y) or triples (X, y, weights).
+    """
+    if isinstance(X, list):
+        return y is None and bool(X) and all(_is_batch(item) for item in X)
+    if isinstance(X, (*_NO_DATA, tuple, np.ndarray)) or hasattr(X, "to_numpy") or is_sparse(X):
+        return False
+    return isinstance(X, Iterable) and not hasattr(X, "__array__")
+
+
+def _is_batch(item: Any) -> bool:
+    return isinstance(item, tuple) and len(item) in (2, 3) and np.ndim(item[0]) > 1
+
+
+def is_sparse(X: Any) -> bool:
+    """Return whether X is a SciPy sparse matrix or array."""
+    return hasattr(X, "tocsr") and hasattr(X, "nnz")
+
+
+def is_mapped(X: Any) -> bool:
+    """Return whether the values of X lie in a file, so that it must never be read whole."""
+    if isinstance(X, Columns):
+        return True
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return True
+        X = X.base
+    return isinstance(X, mmap.mmap)
+
+
+class Columns:
+    """Several inputs side by side that are joined as rows are read, because some are mapped or sparse."""
+
+    def __init__(self, blocks: Sequence[Any]) -> None:
+        self.blocks = tuple(blocks)
+        self.ndim = 2
+        self.shape = (blocks[0].shape[0], sum(block.shape[1] for block in blocks))
+        self.dtype = np.result_type(*(block.dtype for block in blocks))
+
+    def __getitem__(self, rows: Any) -> Array:
+        """Return these rows, dense. rows: a slice or indices."""
+        return np.concatenate([dense_rows(block, rows) for block in self.blocks], axis=1)
+
+
+def dense_rows(X: Any, rows: Any) -> Array:
+    """Return rows of X as a dense array. rows: a slice or indices."""
+    return X[rows].toarray() if is_sparse(X) else np.asarray(X[rows])
+
+
+def chunks(X: Any) -> Iterator[slice]:
+    """Yield slices of rows that together are all of X, each about 16 MB when dense in float64."""
+    rows = max(1, _CHUNK_BYTES // max(1, X.shape[1] * 8))
+    for start in range(0, X.shape[0], rows):
+        yield slice(start, min(start + rows, X.shape[0]))
+
+
+def as_features(X: Any, what: str = "X", inputs: Sequence[int] | None = None) -> Any:
+    """Return X as a 2-D numeric array, CSR matrix or `Columns`, without a copy where possible.
+
+    X: (n, d) array, memory-mapped array, list of rows, SciPy sparse matrix, pandas or polars frame; (n, …)
+    arrays, such as images, are read as (n, d); a tuple of those is a network with several inputs: their
+    columns are joined. inputs: how many features each item of a tuple must have.
+    Errors: `DTypeError` for values that are no numbers, `ShapeError` for one dimension, `DataError` if empty.
+    """
+    if isinstance(X, Columns):
+        return X
+    if isinstance(X, tuple):
+        return _joined([as_features(block, f"{what}[{i}]") for i, block in enumerate(X)], what, inputs)
+    array = _to_array(X, what)
+    if array.dtype.kind == "O":
+        array = _numbers(array, what)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(
+            f"{what} holds values of type {array.dtype}; it must hold real numbers. Convert or encode them "
+            "first."
+        )
+    if array.ndim < 2:
+        raise ShapeError(
+            f"{what} has shape {array.shape}; it must be (examples, features). "
+            f"For one feature use {what}.reshape(-1, 1), for one example {what}.reshape(1, -1)."
+        )
+    if 0 in array.shape:
+        raise DataError(f"{what} is empty: its shape is {tuple(array.shape)}. Give at least one example.")
+    return array.reshape(array.shape[0], -1) if array.ndim > 2 else array
+
+
+def _joined(blocks: Sequence[Any], what: str, inputs: Sequence[int] | None) -> Any:
+    if not blocks:
+        raise DataError(f"{what} is an empty tuple. Give an array, or a tuple with one array per input.")
+    lengths = [block.shape[0] for block in blocks]
+    if len(set(lengths)) != 1:
+        raise ShapeError(f"the inputs of {what} have different numbers of examples: {lengths}.")
+    widths = [block.shape[1] for block in blocks]
+    if inputs is not None and widths != list(inputs):
+        raise ShapeError(f"the inputs of {what} have {widths} features; layers[1] expects {list(inputs)}.")
+    if any(is_mapped(block) or is_sparse(block) for block in blocks):
+        return Columns(blocks)
+    return np.concatenate(blocks, axis=1)
+
+
+def _to_array(X: Any, what: str) -> Any:
+    if is_sparse(X):
+        return X.tocsr() if len(X.shape) == 2 else X
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise DataError(f"{what} has masked values. Fill them or leave those examples out.")
+    if isinstance(X, np.ndarray):
+        return np.asarray(X)
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        return _from_frame(X, what)
+    if not hasattr(X, "__array__") and (not isinstance(X, Sequence) or isinstance(X, _NO_DATA)):
+        raise DTypeError(
+            f"{what} must be an array, a frame, a sparse matrix or a list of rows. Got a {type(X).__name__}."
+        )
+    try:
+        return np.asarray(X)
+    except ValueError:
+        raise ShapeError(
+            f"{what} holds rows of different lengths. Give every example as many features."
+        ) from None
+
+
+def _from_frame(X: Any, what: str) -> Array:
+    """Return a frame as numbers. Errors name the column."""
+    names = [str(name) for name in X.columns]
+    array = np.asarray(X.to_numpy())
+    if array.dtype.kind not in "biufO":
+        column = names[0] if names else "?"
+        raise DTypeError(
+            f"column {column!r} of {what} holds values of type {array.dtype}, no numbers. Encode it or leave "
+            "it out."
+        )
+    array = _numbers(array, what, names) if array.dtype.kind == "O" else array
+    if array.dtype.kind == "f":
+        check_values(array, what, names=names)
+    return array
+
+
+def _numbers(array: Array, what: str, names: Sequence[str] | None = None) -> Array:
+    """Return an array of objects as float64; raise naming the first that is no real number."""
+    for index, value in np.ndenumerate(array):
+        if isinstance(value, numbers.Real | np.bool_):
+            continue
+        place = _place(index, names)
+        if value is None or type(value).__name__ in ("NAType", "NaTType"):
+            raise DataError(f"{what} misses a value in {place}. Fill it or leave that example out.")
+        raise DTypeError(
+            f"{what} holds {value!r} in {place}, which is no real number. Encode that column or leave it out."
+        )
+    return array.astype(np.float64)
+
+
+def _place(index: Sequence[int], names: Sequence[str] | None = None) -> str:
+    row, *rest = (int(i) for i in index)
+    column = rest[0] if len(rest) == 1 else tuple(rest)
+    shown = repr(names[rest[0]]) if names and rest else str(column)
+    return f"row {row}, column {shown}" if rest else f"row {row}"
+
+
+def check_values(
+    X: Any, what: str = "X", dtype: Any = np.float64, names: Sequence[str] | None = None
+) -> None:
+    """Raise `DataError` naming row and column of the first NaN, infinity, or number too large for dtype.
+
+    X: (n, d) from `as_features`, read in chunks.
+    """
+    if X.dtype.kind != "f":
+        return
+    largest = np.finfo(dtype).max
+    narrower = float(largest) < float(np.finfo(X.dtype).max)
+    if is_sparse(X):
+        good = _representable(X.data, largest, narrower)
+        if not good.all():
+            at = int(np.argmin(good))
+            row = int(np.searchsorted(X.indptr, at, side="right")) - 1
+            _refuse(X.data[at], what, (row, int(X.indices[at])), dtype, names)
+        return
+    for rows in chunks(X):
+        part = dense_rows(X, rows)
+        good = _representable(part, largest, narrower)
+        if not good.all():
+            row, column = (int(i) for i in np.argwhere(~good)[0])
+            _refuse(part[row, column], what, (rows.start + row, column), dtype, names)
+
+
+def _representable(values: Array, largest: Any, narrower: bool) -> Array:
+    finite: Array = np.isfinite(values)
+    return finite & (np.abs(values) <= float(largest)) if narrower else finite
+
+
+def _refuse(value: Any, what: str, index: tuple[int, int], dtype: Any, names: Sequence[str] | None) -> None:
+    place = _place(index, names)
+    if np.isfinite(value):
+        raise DataError(
+            f"{what} holds {value:g} in {place}, too large for {np.dtype(dtype).name}. "
+            f"Scale {what}, or use dtype='float64'."
+        )
+    raise DataError(
+        f"{what} holds {value} in {place}. Remove or replace such values (for example by the column's "
+        "median)."
+    )

@@ -1,0 +1,125 @@
+"""What a user may give as y, as a clean array: numbers or labels, none missing, of one type."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.errors import DataError, DTypeError, ShapeError
+
+__all__ = ["as_targets", "family", "plain_values"]
+
+_FAMILIES = {**dict.fromkeys("biuf", "numbers"), "U": "text", "S": "bytes"}
+
+
+def as_targets(y: Any, where: str = "y") -> Array:
+    """Return y as an array without missing values: an array, a list, a pandas or polars column or frame.
+
+    Text, booleans, numbers, and objects that are one of these, keep their dtype.
+    Errors: `ShapeError` for a single value or rows of different lengths; `DataError` if empty, where a value
+    is missing, NaN or infinite, or where labels have several types; `DTypeError` for anything else.
+    """
+    array = _to_array(y, where)
+    if array.ndim == 0:
+        raise ShapeError(f"{where} must hold one target per example. Got {_short(y)}.")
+    if 0 in array.shape:
+        raise DataError(f"{where} is empty: its shape is {array.shape}. Give at least one example.")
+    if array.dtype.kind == "T":
+        array = array.astype(np.str_)
+    if array.dtype.kind == "O":
+        _check_objects(array, where)
+    elif array.dtype.kind == "f":
+        _check_finite(array, where)
+    elif array.dtype.kind not in _FAMILIES:
+        raise DTypeError(
+            f"{where} holds values of type {array.dtype}; targets must be numbers or labels (text, booleans, "
+            "whole "
+            "numbers). Convert them first."
+        )
+    return array
+
+
+def plain_values(y: Array, where: str = "y") -> Array:
+    """Return targets from `as_targets` with objects as what they are: numbers, text or bytes.
+
+    >>> plain_values(np.array(["b", "a"], dtype=object))
+    array(['b', 'a'], dtype='<U1')
+    """
+    if y.dtype.kind != "O":
+        return y
+    values = np.asarray(y.reshape(-1).tolist()).reshape(y.shape)
+    if values.dtype.kind not in _FAMILIES:
+        raise DTypeError(f"{where} holds numbers that no NumPy type can hold, such as {y.reshape(-1)[0]!r}.")
+    return values
+
+
+def family(values: Array) -> str:
+    """Return what plain values are: "numbers", "text" or "bytes"."""
+    return _FAMILIES[values.dtype.kind]
+
+
+def _to_array(y: Any, where: str) -> Array:
+    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
+        raise DataError(f"{where} has masked values. Leave those examples out.")
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    elif hasattr(y, "toarray"):
+        y = y.toarray()
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        raise ShapeError(
+            f"{where} holds rows of different lengths. Give every example as many targets."
+        ) from None
+    if array.dtype.kind in "US" and isinstance(y, list | tuple):
+        _check_one_type([type(v) for v in y if not isinstance(v, list | tuple | np.ndarray)], where)
+    return array
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _check_finite(array: Array, where: str) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        place = f"row {index[0]}" + "".join(f", column {i}" for i in index[1:])
+        raise DataError(f"{where} holds {array[index]} in {place}. Remove that example or give its target.")
+
+
+def _check_objects(array: Array, where: str) -> None:
+    size = array[0:1].size
+    types = set()
+    for i, value in enumerate(array.reshape(-1).tolist()):
+        if _is_missing(value):
+            raise DataError(
+                f"{where} holds a missing value, {value!r}, in row {i // size}. Remove that example or give "
+                "its target."
+            )
+        if not isinstance(value, str | bytes | numbers.Real | np.bool_):
+            raise DTypeError(
+                f"{where} holds {_short(value)} in row {i // size}, a {type(value).__name__}; targets must "
+                "be numbers or "
+                "labels (text, booleans, whole numbers). Convert them first."
+            )
+        types.add(type(value))
+    _check_one_type(list(types), where)
+
+
+def _check_one_type(types: list[type], where: str) -> None:
+    """Raise `DataError` where text, bytes and numbers are mixed."""
+    kinds = {str if issubclass(t, str) else bytes if issubclass(t, bytes) else float for t in types}
+    if len(kinds) > 1:
+        names = ", ".join(sorted({t.__name__ for t in types}))
+        raise DataError(f"{where} mixes labels of the types {names}. Give them one type.")
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, numbers.Real) and value != value

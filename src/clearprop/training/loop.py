@@ -1,0 +1,332 @@
+"""The training loop: epochs of steps on any rung of the ladder.
+
+A run advances in *blocks* of a few steps. Within a block only the step itself is done (gradient,
+penalty, clipping, update, and the hooks that asked for it); costs, accuracy and progress are
+computed for the whole block at its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.engines import Engine, Pass
+from clearprop.errors import DataError, OptionError
+from clearprop.model import Draws, Gradient, Model, State
+from clearprop.training.batches import Batch, Batches, whole_batch
+from clearprop.training.callbacks import Callback
+from clearprop.training.data import Examples
+from clearprop.training.divergence import Snapshot, explain_divergence, explain_first_pass
+from clearprop.training.history import History, Row
+from clearprop.training.interrupt import InterruptGuard
+from clearprop.training.measure import Tally, join, join_records, measure
+from clearprop.training.options import FitOptions
+from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
+from clearprop.training.targets import Targets
+
+__all__ = ["TrainingRun"]
+
+_BLOCK_SECONDS = 0.05
+_BLOCK_STEPS = 1000
+_ROLLING_EXAMPLES = 1000
+
+
+@dataclass
+class TrainingRun:
+    """One call of fit. Callbacks get it: `model`, `state`, `targets`, `history`, `epoch`, `step`, `eta`."""
+
+    model: Model
+    state: State
+    engine: Engine
+    targets: Targets
+    options: FitOptions
+    batches: Batches
+    seed: int
+    fetch: Callable[[Array], Batch] | None = None
+    """Returns the batch of these examples again; None for a stream, whose batches must be kept."""
+    n_examples: int | None = None
+    """Number of training examples, None for a stream."""
+    steps_per_epoch: int | None = None
+    validation: Examples | None = None
+    history: History = field(default_factory=History)
+    network: Any = None
+    """The network that is being trained, for callbacks."""
+    epoch: int = 0
+    step: int = 0
+    eta: float = math.nan
+    stop_reason: str = ""
+
+    def stop(self, reason: str = "callback") -> None:
+        """End training after the step at hand; `reason` goes into ``history.stopped``."""
+        self.stop_reason = self.stop_reason or reason
+
+    def run(self) -> History:
+        """Train and return the history. Ctrl-C ends it after the step at hand, then raises KeyboardInterrupt."""
+        self.started = time.perf_counter()
+        self.slots = self.options.optimizer.init(self.state.theta.size, self.state.theta.dtype)
+        self.schedule_state = self.options.schedule.start() if self.options.schedule else {}
+        self.eta = self.options.optimizer.eta
+        self._steps_in_block = 1
+        self._gradient = Gradient(self.model, self.state.theta.dtype)
+        self._stepwise = [c for c in self.options.callbacks if c.every > 0]
+        self._recent: list[tuple[int, float, float]] = []
+        self._snapshot: Snapshot | None = None
+        with InterruptGuard(self.stop) as guard, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            try:
+                self._tell("on_fit_begin")
+                self._epochs()
+                self.history.stopped = self.stop_reason or "epochs"
+            except BaseException as error:
+                self.history.stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                raise
+            finally:
+                for callback in reversed(self.options.callbacks):
+                    callback.on_fit_end(self)
+        if guard.interrupted:
+            raise KeyboardInterrupt
+        return self.history
+
+    def _tell(self, hook: str, *args: Any) -> None:
+        for callback in self.options.callbacks:
+            getattr(callback, hook)(self, *args)
+
+    def _epochs(self) -> None:
+        if self.options.optimizer.full_batch:
+            self._minimize()
+            return
+        for self.epoch in range(self.epoch + 1, self.options.epochs + 1):
+            self._tell("on_epoch_begin")
+            tally = Tally()
+            source = self.batches(self.epoch)
+            while self._block(source, tally):
+                pass
+            if tally.examples == 0:
+                if self.stop_reason:
+                    break
+                raise DataError(f"epoch {self.epoch} had no batches: the iterable of batches is empty or used up.")
+            self._end_epoch(tally)
+            if self.stop_reason:
+                break
+
+    def _block(self, source: Iterator[Batch], tally: Tally) -> bool:
+        """Do the steps of a block, then measure them together; return whether there may be more."""
+        begun = time.perf_counter()
+        if self._snapshot is None or self._snapshot.is_due(begun):
+            self._snapshot = Snapshot.take(self, begun)
+        self._snapshot.mark(self)
+        # Only targets and outputs are kept: the rows of X stay in the processor's cache for one step.
+        outputs: list[Any] = []
+        targets: list[Array] = []
+        weights: list[Array] = []
+        for batch in itertools.islice(source, self._steps_in_block):
+            self._snapshot.batches.append(batch if self.fetch is None else batch.examples)
+            outputs.append(self._one_step(batch))
+            targets.append(batch.y)
+            if batch.weights is not None:
+                weights.append(batch.weights)
+            if self.stop_reason:
+                break
+        if not outputs:
+            return False
+        self._measure(outputs, join(targets), join(weights) if weights else None, tally)
+        now = time.perf_counter()
+        if self.options.time_limit is not None and now - self.started >= self.options.time_limit:
+            self.stop("time limit")
+        self._steps_in_block = self._next_block(len(outputs), now - begun)
+        return not self.stop_reason
+
+    def again(self, item: Any) -> Batch:
+        """Return a batch that the snapshot remembers, read anew where only its indices were kept."""
+        return item if self.fetch is None else self.fetch(item)  # type: ignore[no-any-return]
+
+    def _next_block(self, steps: int, seconds: float) -> int:
+        per_step = seconds / steps
+        wanted = int(_BLOCK_SECONDS / per_step) if per_step > 0 else _BLOCK_STEPS
+        return max(1, min(_BLOCK_STEPS, wanted, 2 * steps))
+
+    def _one_step(self, batch: Batch) -> Any:
+        """Gradient, penalty, clipping, update: the whole of one step. Returns the last layer's forward record."""
+        result = self.engine.gradient(
+            self.model,
+            self.state,
+            batch.X,
+            batch.y,
+            batch.weights,
+            Draws(self.seed, self.step, batch.examples),
+            self._gradient,
+        )
+        due = [c for c in self._stepwise if (self.step + 1) % c.every == 0] if self._stepwise else ()
+        self.apply(result, len(batch.y), due)
+        for callback in due:
+            callback.on_step_end(self)
+        return result.output
+
+    def apply(self, result: Pass, n: int, callbacks: Sequence[Callback] = ()) -> None:
+        """Update theta and the buffers from the gradient of one batch of n examples."""
+        options, state = self.options, self.state
+        if callbacks or options.shapes_gradient:
+            self._shape_gradient(result.gradient, n, callbacks)
+        self.step += 1
+        if options.schedule is not None:
+            self.eta = self._rate()
+        options.optimizer.update(
+            state.theta,
+            result.gradient,
+            self.slots,
+            step=self.step,
+            eta=self.eta,
+            scale=options.scale,
+            decay_mask=options.decay,
+        )
+        if options.max_norm is not None:
+            self._limit_norms(options.max_norm)
+        if result.buffers is not state.buffers:
+            state.buffers[:] = result.buffers
+
+    def _shape_gradient(self, gradient: Array, n: int, callbacks: Sequence[Callback]) -> None:
+        """Add the penalty's gradient, show the sum to callbacks, and clip it."""
+        options = self.options
+        if options.penalty.active:
+            divisor = options.penalty.divisor(examples=self.n_examples or n, batch=n)
+            options.penalty.add_gradient(gradient, self.state.theta, options.decay, divisor=divisor)
+        for callback in callbacks:
+            callback.on_gradient(self, gradient)
+        if options.clip_norm is not None:
+            clip_by_norm(gradient, options.clip_norm)
+        if options.clip_value is not None:
+            clip_by_value(gradient, options.clip_value)
+
+    def _rate(self) -> float:
+        schedule, per_epoch = self.options.schedule, self.steps_per_epoch
+        assert schedule is not None
+        return schedule.rate(
+            self.options.optimizer.eta,
+            step=self.step,
+            epoch=max(self.epoch, 1),
+            total_steps=None if per_epoch is None else per_epoch * self.options.epochs,
+            steps_per_epoch=per_epoch,
+            state=self.schedule_state,
+        )
+
+    def _limit_norms(self, limit: float) -> None:
+        scale = self.options.scale
+        for entry in self.model.layout.entries:
+            if entry.name == "W" and (scale is None or scale[entry.offset] != 0):
+                limit_row_norms(self.state.theta[entry.block].reshape(entry.shape), limit)
+
+    def _measure(self, outputs: list[Any], y: Array, weights: Array | None, tally: Tally) -> None:
+        """Compute costs and accuracy of a block's examples as they were when seen; stop if one diverged."""
+        record = join_records(outputs)
+        costs = self.model.costs(record, y)
+        weighted = costs if weights is None else costs * weights
+        total = float(weighted.sum())
+        if not (
+            math.isfinite(total)
+            and np.isfinite(self.state.theta).all()
+            and np.isfinite(self.state.buffers).all()
+        ):
+            assert self._snapshot is not None
+            explain_divergence(self, self._snapshot)
+        correct = math.nan
+        if self.targets.is_classification:
+            correct = float(np.count_nonzero(self.targets.correct(record.a, y)))
+        tally.add(len(y), total, correct)
+        if self.options.metrics:
+            tally.keep(self.targets.truth(y), self.targets.scores(record.a), weights)
+        self._roll(len(y), total, correct)
+
+    def _roll(self, examples: int, cost: float, correct: float) -> None:
+        self._recent.append((examples, cost, correct))
+        while len(self._recent) > 1 and sum(n for n, _, _ in self._recent[1:]) >= _ROLLING_EXAMPLES:
+            self._recent.pop(0)
+        n = sum(n for n, _, _ in self._recent)
+        row: Row = {"epoch": self.epoch, "step": self.step, "examples": n}
+        row["cost"] = sum(c for _, c, _ in self._recent) / n
+        if self.targets.is_classification:
+            row["accuracy"] = sum(c for _, _, c in self._recent) / n
+        self.history.rolling.append(row)
+        self._tell("on_progress", row)
+
+    def _end_epoch(self, tally: Tally) -> None:
+        row: Row = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": time.perf_counter() - self.started,
+            "eta": self.eta,
+            "cost": tally.cost / tally.examples,
+        }
+        if self.targets.is_classification:
+            row["accuracy"] = tally.correct / tally.examples
+        row |= tally.measured(self.options.metrics)
+        if self.options.penalty.active:
+            n = self.n_examples or tally.examples
+            divisor = self.options.penalty.divisor(examples=n, batch=min(self.options.batch_size, n))
+            row["penalty"] = float(
+                self.options.penalty.value(self.state.theta, self.options.decay, divisor=divisor)
+            )
+        if self.validation is not None:
+            row |= self._validate(self.validation)
+        self.history.append(row)
+        self._tell("on_epoch_end", row)
+        schedule = self.options.schedule
+        if schedule is not None and schedule.monitors:
+            self.schedule_state = schedule.observe(self.schedule_state, row.get("val_cost", row["cost"]))
+
+    def _validate(self, examples: Examples) -> Row:
+        """Return the figures of the validation data, none if Ctrl-C came before or meanwhile."""
+        measured = measure(
+            self.engine,
+            self.model,
+            self.state,
+            self.targets,
+            examples,
+            self.options.metrics,
+            cancelled=lambda: self.stop_reason == "interrupted",
+        )
+        return {f"val_{name}": value for name, value in measured.items()}
+
+    def _minimize(self) -> None:
+        """Train with an optimiser that needs the cost of the whole data set in every step (L-BFGS)."""
+        if self.n_examples is None:
+            raise OptionError(f"optimizer {self.options.optimizer.name!r} needs all data at once, not a stream.")
+        options = self.options
+        self.epoch = 1
+        batch = whole_batch(self.batches(1))
+        def cost_and_gradient(theta: Array) -> tuple[float, Array]:
+            result = self.engine.gradient(self.model, self.state, batch.X, batch.y, batch.weights, None)
+            costs = self.model.costs(result.output, batch.y)
+            cost = float(np.mean(costs if batch.weights is None else costs * batch.weights))
+            if options.penalty.active:
+                divisor = options.penalty.divisor(examples=len(batch.y), batch=len(batch.y))
+                options.penalty.add_gradient(result.gradient, theta, options.decay, divisor=divisor)
+                cost += float(options.penalty.value(theta, options.decay, divisor=divisor))
+            return cost, result.gradient
+
+        def iterated(iteration: int, cost: float, theta: Array) -> bool:
+            self.epoch = self.step = iteration
+            self.eta = options.optimizer.eta
+            record = self.engine.output(self.model, self.state, batch.X)
+            tally = Tally()
+            correct = self.targets.correct(record.a, batch.y).sum() if self.targets.is_classification else 0
+            costs = self.model.costs(record, batch.y)
+            weighted = costs if batch.weights is None else costs * batch.weights
+            tally.add(len(batch.y), float(weighted.sum()), float(correct))
+            if options.metrics:
+                tally.keep(self.targets.truth(batch.y), self.targets.scores(record.a), batch.weights)
+            self._end_epoch(tally)
+            if options.time_limit is not None and time.perf_counter() - self.started >= options.time_limit:
+                self.stop("time limit")
+            return bool(self.stop_reason)
+
+        if not math.isfinite(cost_and_gradient(self.state.theta)[0]):
+            explain_first_pass(self, batch)
+        minimum = options.optimizer.minimize(cost_and_gradient, self.state.theta, iterated, scale=options.scale)  # type: ignore[attr-defined]
+        if not self.stop_reason and minimum.converged:
+            self.stop("converged")

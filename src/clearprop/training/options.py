@@ -1,0 +1,44 @@
+"""Everything about a training run that is not the network or the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from clearprop.arrays import Array
+from clearprop.optimizers import Optimizer
+from clearprop.schedules import Schedule
+from clearprop.training.callbacks import Callback
+from clearprop.training.penalties import Penalty
+
+__all__ = ["FitOptions"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Everything about a run that is not the network or the data."""
+
+    optimizer: Optimizer
+    epochs: int = 10
+    batch_size: int = 32
+    schedule: Schedule | None = None
+    penalty: Penalty = Penalty()
+    max_norm: float | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    shuffle: bool = True
+    drop_last: bool = False
+    time_limit: float | None = None
+    metrics: Sequence[Any] = ()
+    callbacks: Sequence[Callback] = ()
+    scale: Array | None = None
+    """Factor on the rate of every parameter (0: frozen), or None."""
+    decay: Array | None = None
+    """Factor on the penalty and decay of every parameter."""
+
+    @cached_property
+    def shapes_gradient(self) -> bool:
+        """Whether the gradient of the cost is changed before the update: by a penalty, by clipping."""
+        return self.penalty.active or self.clip_norm is not None or self.clip_value is not None
