@@ -67,7 +67,15 @@ def measure(rounds: int, steps: int, dtype: str) -> dict[str, object]:
         for _ in range(EPOCHS):
             by_hand(X, y, *mine, order)
         between = time.perf_counter()
-        net.fit(X, y, optimizer=cp.SGD(ETA), epochs=EPOCHS, batch_size=BATCH, order=[order] * EPOCHS, engine="batch")
+        net.fit(
+            X,
+            y,
+            optimizer=cp.SGD(ETA),
+            epochs=EPOCHS,
+            batch_size=BATCH,
+            order=[order] * EPOCHS,
+            engine="batch",
+        )
         ended = time.perf_counter()
         if round_:
             times["by hand"].append(between - begun)
@@ -105,8 +113,10 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(
-        f"by hand {result['by_hand_us_per_step']:.1f} us, batch rung {result['batch_us_per_step']:.1f} us per step; "
-        f"ratio {result['ratio_median']:.3f}, of the fastest rounds {result['ratio_of_fastest']:.3f} ({result['ratio_min']:.3f} to {result['ratio_max']:.3f}); "
+        f"by hand {result['by_hand_us_per_step']:.1f} us, batch rung {result['batch_us_per_step']:.1f} us "
+        f"per step; ratio {result['ratio_median']:.3f} "
+        f"({result['ratio_min']:.3f} to {result['ratio_max']:.3f}), "
+        f"of the fastest rounds {result['ratio_of_fastest']:.3f}; "
         f"weights differ by {result['weights_differ_relative']:.1e} of the way"
     )
 

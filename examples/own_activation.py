@@ -37,7 +37,8 @@ y = np.cos(2 * X[:, 0])
 
 net = cp.Network([cp.Dense(16, Sine(), initializer=cp.initializers.Normal()), cp.Dense(1)], n_in=1, seed=0)
 
-# Is the derivative right? The complex step gives it to the last digit: ∂C/∂theta_i = Im C(theta + ih e_i) / h.
+# Is the derivative right? The complex step gives it to the last digit:
+# ∂C/∂theta_i = Im C(theta + ih e_i) / h.
 gradient = net.gradient(X, y)
 step, rung = 1e-30, cp.engines.engines()["batch"]
 numerical = np.empty_like(gradient)

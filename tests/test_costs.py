@@ -694,11 +694,17 @@ def test_bad_targets(cost: Cost, y: Any, rule: str, found: str, advice: str) -> 
         cost.check_targets(np.array(y))
     at = found if "sums" in found else f"y at {found}"
     assert str(caught.value).startswith(f"{cost.name} needs targets {rule}, but {at}. {advice}")
+    with pytest.raises(DataError) as named:
+        cost.check_targets(np.array(y), name="y_val")
+    called = str(caught.value).replace(" y at ", " y_val at ").replace(" of y ", " of y_val ")
+    assert str(named.value) == called != str(caught.value)
 
 
 def test_targets_that_are_no_numbers() -> None:
     with pytest.raises(DTypeError, match="hinge needs numbers as targets; y has dtype <U2"):
         Hinge().check_targets(np.array([["no"]]))
+    with pytest.raises(DTypeError, match="numbers as targets; y_val has dtype"):
+        Hinge().check_targets(np.array([["no"]]), name="y_val")
 
 
 def test_integer_and_rounded_targets_pass() -> None:
@@ -709,10 +715,12 @@ def test_integer_and_rounded_targets_pass() -> None:
 
 
 def test_pinball_needs_as_many_quantiles_as_outputs() -> None:
-    message = "pinball has 2 quantiles, one per output, but the outputs or targets have shape"
-    with pytest.raises(ShapeError, match=message):
+    message = "pinball has 2 quantiles, one per output, but "
+    with pytest.raises(ShapeError, match=message + r"y has shape \(4, 3\)"):
         Pinball((0.1, 0.9)).check_targets(np.ones((4, 3)))
-    with pytest.raises(ShapeError, match=message):
+    with pytest.raises(ShapeError, match=message + r"y_val has shape \(4, 3\)"):
+        Pinball((0.1, 0.9)).check_targets(np.ones((4, 3)), name="y_val")
+    with pytest.raises(ShapeError, match=message + "the outputs or targets have shape"):
         Pinball((0.1, 0.9)).value(np.ones((4, 1)), np.ones((4, 1)))
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests import realdata
 
 from clearprop.datasets import load_dataset, read_table
+from clearprop.datasets.tables import read_columns, read_features
 from clearprop.errors import (
     DataError,
     FileFormatError,
@@ -36,9 +37,9 @@ def write(folder: Path, content: str | bytes, name: str = "t.csv") -> Path:
         ("f.csv", b"\xef\xbb\xbf" + FLOWERS.encode()),  # with a byte order mark
         ("f.csv", FLOWERS.replace("\n", "\r\n").encode()),
         ("f.csv", FLOWERS.replace(",", ";").encode()),
-        ("f.csv.gz", gzip.compress(FLOWERS.encode())),
+        ("f.csv.gz", gzip.compress(FLOWERS.encode(), mtime=0)),
         ("f.tsv", FLOWERS.replace(",", "\t").encode()),
-        ("f.TSV.GZ", gzip.compress(FLOWERS.replace(",", "\t").encode())),
+        ("f.TSV.GZ", gzip.compress(FLOWERS.replace(",", "\t").encode(), mtime=0)),
         ("f.parquet", None),
     ],
 )
@@ -157,16 +158,16 @@ def test_cells_that_cannot_be_used_are_named(tmp_path: Path, content: str, messa
     ("name", "content", "message"),
     [
         ("t.csv", b"", "is empty"),
-        ("t.csv.gz", gzip.compress(b""), "is empty"),
+        ("t.csv.gz", gzip.compress(b"", mtime=0), "is empty"),
         ("t.csv", b"\n\n", "is empty"),
         ("t.csv", b"PAR1xxxx", "not a text table: it is a Parquet file"),
         ("t.csv", b"PK\x03\x04xx", "it is a zip archive (or a spreadsheet)"),
-        ("t.csv", gzip.compress(b"a,y\n1,2\n"), "it is a gzip file; end its name in .gz"),
+        ("t.csv", gzip.compress(b"a,y\n1,2\n", mtime=0), "it is a gzip file; end its name in .gz"),
         ("t.csv", bytes(range(256)), "it holds binary data"),
         ("t.csv", "a,y\n1,é\n".encode("utf-16"), "it holds binary data"),
         ("t.csv", "a,y\n1,é\n".encode("latin-1"), "is not UTF-8 text"),
         ("t.csv.gz", b"a,y\n1,2\n", "is not a sound gzip file"),
-        ("t.csv.gz", gzip.compress(b"a,y\n1,2\n" * 99)[:-12], "is cut off"),
+        ("t.csv.gz", gzip.compress(b"a,y\n1,2\n" * 99, mtime=0)[:-12], "is cut off"),
         ("t.csv", b"1.5,2\n3,4\n", "has no header: its first line is numbers"),
         ("t.csv", b"a,a,y\n1,2,3\n", "has two columns named 'a'"),
         ("t.csv", b"a,y\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
@@ -213,6 +214,20 @@ def test_wrong_arguments(
         read_table(path, **arguments)  # type: ignore[arg-type]
     assert message in str(caught.value)
     assert str(path) in str(caught.value) or "task must" in str(caught.value)
+
+
+def test_the_columns_of_a_model_in_its_order(tmp_path: Path) -> None:
+    path = write(tmp_path, FLOWERS)
+    assert read_columns(path) == ["length", "width", "kind"]
+    X = read_features(path, ["width", "length"])
+    np.testing.assert_array_equal(X[:2], [[3.5, 5.1], [3.2, 7.0]])
+    np.testing.assert_array_equal(read_features(path, drop=["kind"]), X[:, ::-1])
+    with pytest.raises(DataError, match=r"no column 'widht', which the model needs. Did you mean 'width'\?"):
+        read_features(path, ["length", "widht"])
+    with pytest.raises(DataError, match="'kind' holds 'setosa' in data row 1"):
+        read_features(path)
+    with pytest.raises(DataError, match="has a header but no rows"):
+        read_features(write(tmp_path, "a,b\n", "none.csv"))
 
 
 def test_a_missing_table_and_a_wrong_option(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import clearprop as cp
-from clearprop.errors import OptionError
+from clearprop.errors import DataError, OptionError
 from clearprop.optimizers import optimizers
 from clearprop.schedules import schedules
 
@@ -146,6 +146,36 @@ def test_on_plateau_watches_the_validation_cost():
     schedule = cp.OnPlateau(factor=0.5, patience=0, min_delta=1e9)
     history = classifier().fit(X, Y, schedule=schedule, eta=0.01, epochs=4, X_val=X, y_val=Y)
     assert history["eta"] == [0.01, 0.01, 0.005, 0.0025]
+
+
+def test_training_stops_when_the_rate_is_exhausted_as_in_sklearn():
+    # Nothing improves by 1e9: plateaus after epochs 2, 3, 4; the last finds the rate at its minimum.
+    options = {"factor": 0.5, "patience": 0, "min_delta": 1e9, "minimum": 0.25}
+    schedule = cp.OnPlateau(**options, convention="sklearn")
+    for chosen in (schedule, cp.Warmup(1, then=schedule)):
+        history = classifier().fit(X, Y, schedule=chosen, eta=0.01, epochs=10)
+        assert history["eta"] == [0.01, 0.01, 0.005, 0.0025]
+        assert history.stopped == "rate exhausted"
+    history = classifier().fit(X, Y, schedule=cp.OnPlateau(**options), eta=0.01, epochs=10)
+    assert history["eta"] == [0.01, 0.01, 0.005, *[0.0025] * 7]
+    assert history.stopped == "epochs"
+
+
+def test_on_plateau_does_not_follow_the_cost_the_wrong_way_round():
+    schedule = cp.OnPlateau(greater_is_better=True)
+    net = classifier()
+    before = net.theta.copy()
+    for chosen in (schedule, cp.Warmup(2, then=schedule)):
+        with pytest.raises(OptionError, match="greater_is_better=True would take a rising cost for progress"):
+            net.fit(X, Y, schedule=chosen)
+    np.testing.assert_array_equal(net.theta, before)
+    assert net.history is None
+
+
+def test_targets_for_validation_are_called_y_val():
+    net = cp.Network([cp.Dense(1, "exponential")], "poisson", n_in=5, seed=0)
+    with pytest.raises(DataError, match="poisson needs targets that are not negative, but y_val at row 1"):
+        net.fit(X, np.ones(N), X_val=X[:2], y_val=np.array([1.0, -1.0]))
 
 
 def test_the_penalty_has_its_column():

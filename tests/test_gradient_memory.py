@@ -36,9 +36,7 @@ def test_only_the_memory_is_written_to() -> None:
     network = cp.Network(NETWORKS["chain"], n_in=4, seed=3)
     X, y = np.ones((2, 4)), np.eye(3)[:2]
     theta, before = network.theta.copy(), (X.copy(), y.copy())
-    engines()["batch"].gradient(
-        network.model, network.state, X, y, out=Gradient(network.model, np.float64)
-    )
+    engines()["batch"].gradient(network.model, network.state, X, y, out=Gradient(network.model, np.float64))
     np.testing.assert_array_equal(network.theta, theta)
     np.testing.assert_array_equal(X, before[0])
     np.testing.assert_array_equal(y, before[1])

@@ -326,6 +326,28 @@ def test_a_copy_is_the_same_and_independent(trained, twin_of):
     assert not unbuilt.is_built
 
 
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state))])
+def test_a_copied_state_keeps_its_views(trained, twin_of):
+    twin = twin_of(trained.state)
+    np.testing.assert_array_equal(twin.theta, trained.theta)
+    np.testing.assert_array_equal(twin.buffers, trained.buffers)
+    before = trained.theta.copy()
+    twin.theta[:] = 7
+    twin.buffers[:] = 7
+    for layout, trees in (
+        (trained.model.layout, twin.params),
+        (trained.model.buffer_layout, twin.buffer_tree),
+    ):
+        assert all(np.all(leaf == 7) for leaf in layout.leaves(trees))
+    np.testing.assert_array_equal(trained.theta, before)
+
+
+def test_a_copied_network_has_one_model():
+    twin = copy.deepcopy(cp.Network([2, 3, 1]))
+    assert twin.state.model is twin.model
+    assert np.shares_memory(twin.parameters["1.W"], twin.state.params[0]["W"])
+
+
 # Files -------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.names import name_of
 
 from clearprop.errors import (
     DTypeError,
@@ -130,7 +131,7 @@ def written_out(opt: Any, etas: list[float]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changing", [False, True], ids=["constant", "changing"])
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_equals_its_equations_written_out(opt: Optimizer, changing: bool) -> None:
     expected = written_out(opt, rates(opt.eta, changing))
     np.testing.assert_allclose(run(opt, changing), expected, rtol=0, atol=1e-12)
@@ -163,7 +164,7 @@ def test_the_variants_differ_from_each_other() -> None:
         (AdamW(0.01, weight_decay=0.3), "AdamW", {"weight_decay": 0.3}),
         (AdamW(0.01, weight_decay=0.3, amsgrad=True), "AdamW", {"weight_decay": 0.3, "amsgrad": True}),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_equals_torch(opt: Optimizer, name: str, options: dict[str, Any], changing: bool) -> None:
     torch = pytest.importorskip("torch")
@@ -186,7 +187,7 @@ def test_equals_torch(opt: Optimizer, name: str, options: dict[str, Any], changi
             lambda s, p: s.AdamOptimizer(p, 0.01, epsilon=1e-3),
         ),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_equals_sklearn(opt: Optimizer, make: Callable[[Any, Any], Any]) -> None:
     sklearn = pytest.importorskip("sklearn.neural_network._stochastic_optimizers")
@@ -208,7 +209,7 @@ def test_equals_sklearn_sgd_while_the_rate_changes() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_updates_in_place_without_widening_or_allocating(opt: Optimizer, dtype: Any) -> None:
     n = 100_000
     theta, g = np.ones(n, dtype), np.full(n, 0.5, dtype)
@@ -226,7 +227,7 @@ def test_updates_in_place_without_widening_or_allocating(opt: Optimizer, dtype: 
     assert all(state[k] is before[k] and state[k].dtype == dtype for k in state)
 
 
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_a_numpy_rate_does_not_widen_float32(opt: Optimizer) -> None:
     def after(kind: Callable[[float], float]) -> bytes:
         theta, state = np.linspace(-1, 1, N, dtype=np.float32), opt.init(N, np.float32)
@@ -237,13 +238,13 @@ def test_a_numpy_rate_does_not_widen_float32(opt: Optimizer) -> None:
     assert after(float) == after(np.float64)
 
 
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_float32_stays_close_to_float64(opt: Optimizer) -> None:
     np.testing.assert_allclose(run(opt, dtype=np.float32), run(opt), rtol=0, atol=2e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_frozen_parameters_keep_their_bits(opt: Optimizer, dtype: Any) -> None:
     theta = np.array([1.5, -0.0, 0.0, 0.1, -3.0], dtype)
     frozen = np.array([1, 1, 1, 0, 1], bool)
@@ -256,7 +257,7 @@ def test_frozen_parameters_keep_their_bits(opt: Optimizer, dtype: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_frozen_parameters_ignore_infinite_and_nan_gradients(opt: Optimizer) -> None:
     theta, state = np.array([1.0, 2.0, 3.0]), opt.init(3, np.float64)
     g = np.array([np.inf, np.nan, 1.0])
@@ -266,7 +267,7 @@ def test_frozen_parameters_ignore_infinite_and_nan_gradients(opt: Optimizer) -> 
     assert theta[2] != 3.0
 
 
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_scale_multiplies_the_rate(opt: Optimizer) -> None:
     factor = 0.25
     scaled = run(opt, scale=np.full(N, factor))
@@ -278,7 +279,7 @@ def test_scale_multiplies_the_rate(opt: Optimizer) -> None:
     np.testing.assert_array_equal(run(opt, scale=np.ones(N)), run(opt))
 
 
-@pytest.mark.parametrize("opt", [o for o in VARIANTS if o.decoupled_decay], ids=repr)
+@pytest.mark.parametrize("opt", [o for o in VARIANTS if o.decoupled_decay], ids=name_of)
 def test_decay_mask_spares_biases(opt: Any) -> None:
     plain_class = Adam if isinstance(opt, Adam) else Momentum
     options = {k: v for k, v in opt.config().items() if k not in ("name", "weight_decay")}
@@ -294,7 +295,7 @@ def test_decay_mask_spares_biases(opt: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_masks_may_be_booleans(opt: Optimizer, dtype: Any) -> None:
     scale, mask = np.array([1, 0, 1, 1, 0, 1, 1]), np.array([0, 1, 1, 0, 1, 1, 0])
     flags = run(opt, dtype=dtype, scale=scale.astype(bool), decay_mask=mask.astype(bool))
@@ -328,7 +329,7 @@ def test_decay_moves_theta_even_without_a_gradient() -> None:
         # m_hat = v_hat = 1; m = 0.25 + 1.5 = 1.75 / 0.75, v = 4.75 / 0.75: 2.3333333 / 2.51661148
         (Adam(0.1, beta1=0.5, beta2=0.5), 0.9, 0.807282735),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_two_steps_by_hand(opt: Optimizer, after_one: float, after_two: float) -> None:
     theta, state = np.array([1.0]), opt.init(1, np.float64)
@@ -367,7 +368,7 @@ def test_converges_on_a_bowl(name: str) -> None:
     np.testing.assert_allclose(theta, lowest, atol=1e-3)
 
 
-@pytest.mark.parametrize("opt", VARIANTS, ids=repr)
+@pytest.mark.parametrize("opt", VARIANTS, ids=name_of)
 def test_restored_state_gives_the_same_bits(opt: Optimizer) -> None:
     def steps(theta: np.ndarray, state: Any, span: range) -> None:
         for step in span:
@@ -395,7 +396,7 @@ def test_restore_refuses_what_does_not_fit() -> None:
         Adam().restore(good, 3, np.float32)
 
 
-@pytest.mark.parametrize("opt", [*VARIANTS, LBFGS(5, memory=3)], ids=repr)
+@pytest.mark.parametrize("opt", [*VARIANTS, LBFGS(5, memory=3)], ids=name_of)
 def test_config_round_trip_through_json(opt: Optimizer) -> None:
     assert optimizers.make(json.loads(json.dumps(opt.config()))) == opt
 
@@ -545,6 +546,8 @@ def test_lbfgs_freezes_and_keeps_float32() -> None:
 def test_lbfgs_has_no_single_steps() -> None:
     assert LBFGS.full_batch
     assert LBFGS().init(3, np.float64) == {}
+    with pytest.raises(UnsupportedError, match=r"Adam has no minimize.* takes single steps"):
+        Adam().minimize(rosenbrock, np.zeros(2))
     with pytest.raises(UnsupportedError, match="LBFGS has no update"):
         LBFGS().update(np.zeros(1), np.zeros(1), {}, step=1, eta=1.0)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.names import name_of
 
 from clearprop.errors import DTypeError, OptionError, UnknownNameError
 from clearprop.schedules import (
@@ -105,7 +106,7 @@ def torch_curve(make: Callable[[Any, Any], Any], steps: int, eta: float = ETA) -
             lambda s, o: s.LinearLR(o, start_factor=1 / 5, end_factor=1.0, total_iters=4),
         ),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_equals_torch_step_by_step(schedule: Schedule, make: Callable[[Any, Any], Any]) -> None:
     # OneCycleLR counts one step more, because it is stepped once more than it is asked.
@@ -121,7 +122,7 @@ def test_equals_torch_step_by_step(schedule: Schedule, make: Callable[[Any, Any]
         (StepDecay(3, 0.5), lambda s, o: s.StepLR(o, step_size=3, gamma=0.5)),
         (Exponential(0.9), lambda s, o: s.ExponentialLR(o, 0.9)),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_equals_torch_epoch_by_epoch(schedule: Schedule, make: Callable[[Any, Any], Any]) -> None:
     rates = curve(schedule, 20 * PER_EPOCH)
@@ -282,14 +283,14 @@ def test_one_cycle_of_very_short_trainings(total: int, rise: float) -> None:
         assert rates[-1] == pytest.approx(4e-6 * ETA)
 
 
-@pytest.mark.parametrize("schedule", [OneCycle(), Cosine(0.1)], ids=repr)
+@pytest.mark.parametrize("schedule", [OneCycle(), Cosine(0.1)], ids=name_of)
 def test_a_training_that_is_continued_stays_at_the_last_rate(schedule: Schedule) -> None:
     beyond = [schedule.rate(ETA, step=s, epoch=1, total_steps=10) for s in (11, 12, 100)]
     assert beyond[0] == pytest.approx(schedule.rate(ETA, step=11, epoch=1, total_steps=10))
     assert beyond[0] == beyond[1] == beyond[2] == pytest.approx(ETA * schedule.config()["final"])
 
 
-@pytest.mark.parametrize("schedule", VARIANTS, ids=repr)
+@pytest.mark.parametrize("schedule", VARIANTS, ids=name_of)
 def test_rates_are_floats_between_nothing_and_eta_and_scale_with_it(schedule: Schedule) -> None:
     rates = curve(schedule)
     assert all(type(rate) is float and 0 < rate <= ETA for rate in rates)
@@ -303,7 +304,7 @@ def test_the_variants_differ_from_each_other() -> None:
     assert len({tuple(curve(schedule)) for schedule in pure}) == len(pure) == len(VARIANTS) - len(monitoring)
 
 
-@pytest.mark.parametrize("schedule", VARIANTS, ids=repr)
+@pytest.mark.parametrize("schedule", VARIANTS, ids=name_of)
 def test_config_round_trip_through_json(schedule: Schedule) -> None:
     assert schedules.make(json.loads(json.dumps(schedule.config()))) == schedule
 

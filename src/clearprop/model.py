@@ -126,7 +126,7 @@ class Layout:
         return found
 
     def initial(self, seed: int, dtype: Any) -> Array:
-        """Return the flat vector of initial values: a function of the seed and each entry's place, nothing else."""
+        """Return the flat vector of initial values, a function of the seed and each entry's place alone."""
         flat = np.empty(self.size, dtype=dtype)
         for i, (entry, parameter) in enumerate(self.declared):
             if isinstance(parameter.initial, Initializer):
@@ -243,7 +243,7 @@ class Model:
         return chain_draw(self.layers, "", source)
 
     def costs(self, record: Any, y: Array) -> Array:
-        """Return C_x for every example, (n,), from the last layer's forward record; from z where that is stable."""
+        """Return C_x for every example, (n,), from the last layer's record; from z where that is stable."""
         if self.pair is not None:
             return self.pair.value(self.cost, record.z, y)
         return self.cost.value(record.a, y)
@@ -280,17 +280,19 @@ class Gradient:
 class State:
     """The numbers of a network: theta and buffers, flat, with their views as trees.
 
-    The views share memory with the flat vectors; nothing is copied. `params[l - 1]["W"]` is W of layer l.
+    The views share memory with the flat vectors, also in a copy and after pickling.
+    `params[l - 1]["W"]` is W of layer l.
     """
 
-    __slots__ = ("buffer_tree", "buffers", "params", "theta")
+    __slots__ = ("buffer_tree", "buffers", "model", "params", "theta")
 
     def __init__(self, model: Model, theta: Array, buffers: Array) -> None:
         if theta.shape != (model.layout.size,):
             raise ShapeError(
-                f"theta has shape {theta.shape}; this network has {model.layout.size} parameters, so it must be "
-                f"({model.layout.size},)."
+                f"theta has shape {theta.shape}; this network has {model.layout.size} parameters, so it must "
+                f"be ({model.layout.size},)."
             )
+        self.model = model
         self.theta = theta
         self.buffers = buffers
         self.params = model.layout.views(theta)
@@ -300,6 +302,10 @@ class State:
     def initial(cls, model: Model, seed: int, dtype: Any) -> State:
         """Return the state that the seed gives."""
         return cls(model, model.layout.initial(seed, dtype), model.buffer_layout.initial(seed, dtype))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copied or pickled array by array, the views would come back as arrays of their own.
+        return type(self), (self.model, self.theta, self.buffers)
 
 
 def collapse(model: Model, state: State) -> tuple[Array, Array]:
@@ -318,8 +324,8 @@ def collapse(model: Model, state: State) -> tuple[Array, Array]:
             raise UnsupportedError(f"layer {i} is {type(layer).__name__}: only Dense layers collapse.")
         if layer.activation.name != "identity" and i < len(model.layers):
             raise UnsupportedError(
-                f"layer {i} has the activation {layer.activation.name!r}, which is not linear: the network does not "
-                "collapse to one affine map."
+                f"layer {i} has the activation {layer.activation.name!r}, which is not linear: the network "
+                "does not collapse to one affine map."
             )
         params = state.params[i - 1]
         W = params["W"] @ W

@@ -153,8 +153,7 @@ class Network:
         if self._model is None:
             raise NotInitializedError(
                 "this network does not know all its sizes yet. Give n_in to Network and a size to the last "
-                "layer, or "
-                "call fit or build first."
+                "layer, or call fit or build first."
             )
         return self._model
 
@@ -371,17 +370,6 @@ class Network:
     def copy(self) -> Network:
         """Return an independent copy: changing one leaves the other alone."""
         return copy.deepcopy(self)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The views in a State must share memory with its vectors, so the vectors alone are copied or pickled.
-        kept = {name: value for name, value in vars(self).items() if name != "_state"}
-        vectors = None if self._state is None else (self._state.theta, self._state.buffers)
-        return {**kept, "_vectors": vectors}
-
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        vectors = kept.pop("_vectors")
-        vars(self).update(kept)
-        self._state = None if vectors is None else State(self.model, *vectors)
 
     def save(
         self, path: str | Path, *, overwrite: bool = False, extra: Mapping[str, Any] | None = None

@@ -108,9 +108,9 @@ class Registry(Generic[T]):
                 raise OptionError(f"the description of this {self.kind} has no 'name': {spec!r}")
             return self._call(self[options.pop("name")], options)
         if isinstance(spec, type) and issubclass(spec, Described):
-            spec = self._call(spec, {})  # type: ignore[arg-type]
+            spec = self._call(spec, {})
         if isinstance(spec, Described) and spec.kind == self.kind:
-            return spec  # type: ignore[return-value]  # also the user's own, unregistered
+            return spec  # also the user's own, unregistered
         raise DTypeError(f"expected {_article(self.kind)} {self.kind} (a name or an object), got {spec!r}")
 
     def _call(self, cls: type[T], options: Mapping[str, Any]) -> T:
@@ -119,7 +119,8 @@ class Registry(Generic[T]):
         except TypeError as error:
             known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
             raise OptionError(
-                f"{self.kind} {cls.name!r} cannot be made from {dict(options)!r}: {error}. Its options: {one_of(known)}."
+                f"{self.kind} {cls.name!r} cannot be made from {dict(options)!r}: {error}. "
+                f"Its options: {one_of(known)}."
             ) from None
 
 

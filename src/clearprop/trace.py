@@ -66,7 +66,7 @@ class LayerTrace:
 
     @property
     def per_example(self) -> PerExample:
-        """Gradients of C_x for every example x as stacks (weighted by the example's weight, if there are weights).
+        """Gradients of C_x for every example x as stacks, times the example's weight where there are weights.
 
         Errors: `UnsupportedError` where the examples of the batch are coupled.
         """

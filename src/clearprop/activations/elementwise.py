@@ -76,7 +76,7 @@ class Sigmoid(ActivationFunction):
 
     def df(self, z: Array, a: Array) -> Array:
         """Return a (1 - a)."""
-        return a * (one(a) - a)
+        return a * (one(a) - a)  # type: ignore[no-any-return]
 
 
 @activations.register()

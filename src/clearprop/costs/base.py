@@ -90,8 +90,8 @@ class Cost(Described):
         xp = namespace(a)
         return xp.full(a.shape[:-1], xp.inf, dtype=real_part(a).dtype)  # type: ignore[no-any-return]
 
-    def check_targets(self, y: Array) -> None:
-        """Raise unless y, (…, k), is finite and within what `targets` says.
+    def check_targets(self, y: Array, *, name: str = "y") -> None:
+        """Raise unless y, (…, k), is finite and within what `targets` says. Messages call it `name`.
 
         Errors: `DTypeError` if y holds no numbers; `DataError` naming the first bad entry.
         A distribution may miss the sum 1 by 0.01, so that rounded soft labels pass.
@@ -106,7 +106,7 @@ For 0/1 targets use 2 * y - 1.
         y = np.asarray(y)
         if y.dtype.kind not in "biuf":
             raise DTypeError(
-                f"{self.name} needs numbers as targets; y has dtype {y.dtype}. Encode labels first."
+                f"{self.name} needs numbers as targets; {name} has dtype {y.dtype}. Encode labels first."
             )
         if self.targets not in _RANGES:
             raise OptionError(
@@ -117,11 +117,11 @@ For 0/1 targets use 2 * y - 1.
             if len(bad):
                 index = tuple(int(i) for i in bad[0])
                 raise DataError(
-                    f"{self.name} needs targets that {rule.words}, but y at {_place(index)} "
+                    f"{self.name} needs targets that {rule.words}, but {name} at {_place(index)} "
                     f"is {y[index]:.6g}. {rule.do}"
                 )
         if self.targets == "distribution":
-            _check_sums(self.name, y)
+            _check_sums(self.name, y, name)
 
 
 class ElementwiseCost(Cost):
@@ -275,13 +275,13 @@ def _place(index: tuple[int, ...]) -> str:
     return f"entry {', '.join(map(str, index))}" if index else "its only entry"
 
 
-def _check_sums(name: str, y: Array) -> None:
+def _check_sums(cost: str, y: Array, name: str) -> None:
     sums = y.sum(axis=-1)
     bad = np.argwhere(np.abs(sums - 1.0) > 0.01)
     if len(bad):
         index = tuple(int(i) for i in bad[0])
         raise DataError(
-            f"{name} needs targets whose rows sum to 1, but row {', '.join(map(str, index)) or '0'} of y "
-            f"sums to {sums[index]:.6g}. Divide each row by its sum, or take binary_cross_entropy for "
+            f"{cost} needs targets whose rows sum to 1, but row {', '.join(map(str, index)) or '0'} of "
+            f"{name} sums to {sums[index]:.6g}. Divide each row by its sum, or take binary_cross_entropy for "
             "labels that do not exclude one another."
         )

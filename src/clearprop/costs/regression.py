@@ -229,23 +229,23 @@ class Pinball(ElementwiseCost):
         """Return min_j |d_j|."""
         return _nearest(a - y)
 
-    def check_targets(self, y: Array) -> None:
+    def check_targets(self, y: Array, *, name: str = "y") -> None:
         """Raise `ShapeError` unless y has one output per quantile; else as every cost."""
-        self._q(y)
-        super().check_targets(y)
+        self._q(y, f"{name} has")
+        super().check_targets(y, name=name)
 
     def _slope(self, d: Array) -> Array:
         xp, q = namespace(d), self._q(d)
         sign = _sign(d)
         return xp.where(real_part(d) < 0, q * sign, (1.0 - q) * sign)  # type: ignore[no-any-return]
 
-    def _q(self, a: Array) -> Array | float:
+    def _q(self, a: Array, what: str = "the outputs or targets have") -> Array | float:
         if not isinstance(self.quantile, tuple):
             return self.quantile
         if a.shape[-1:] != (len(self.quantile),):
             raise ShapeError(
-                f"pinball has {len(self.quantile)} quantiles, one per output, but the outputs or targets "
-                f"have shape {a.shape}. Give as many quantiles as outputs, or one number."
+                f"pinball has {len(self.quantile)} quantiles, one per output, but {what} shape {a.shape}. "
+                "Give as many quantiles as outputs, or one number."
             )
         return namespace(a).asarray(self.quantile, dtype=a.dtype)  # type: ignore[no-any-return]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearprop.datasets.dataset import Dataset
-from clearprop.datasets.files import first_bytes, open_binary
+from clearprop.datasets.files import first_bytes, open_binary, require_file
 from clearprop.errors import (
     DataError,
     FileFormatError,
@@ -23,7 +23,7 @@ from clearprop.errors import (
     one_of,
 )
 
-__all__ = ["TABLE_SUFFIXES", "read_table"]
+__all__ = ["TABLE_SUFFIXES", "read_columns", "read_features", "read_table"]
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
@@ -57,7 +57,7 @@ def read_table(
     path = Path(path).expanduser()
     if task not in (None, "classification", "regression"):
         raise OptionError(f"task must be 'classification' or 'regression', got {task!r}")
-    frame = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
+    frame = _read(path)
     columns = [str(name) for name in frame.columns]
     if target is None:
         raise OptionError(f"{path} is a table; say which column is the target: one of {_listed(columns)}")
@@ -87,6 +87,41 @@ def read_table(
         image_shape=None,
         description=f"{len(X)} rows of {path.name}, {len(features)} features, {target} as {kind}",
     )
+
+
+def read_columns(path: str | Path) -> list[str]:
+    """Return the names of the columns of a table."""
+    return [str(name) for name in _read(Path(path).expanduser()).columns]
+
+
+def read_features(
+    path: str | Path, names: Sequence[str] = (), drop: Sequence[str] = ()
+) -> NDArray[np.float64]:
+    """Return the columns that a model needs, in its order, as numbers, (rows, columns) float64.
+
+    names: the columns, whatever else the table has; without names all of them.
+    drop: columns to leave out where there are no names.
+    Errors: as `read_table`; `DataError` for a column that is missing or holds what is no finite number.
+    """
+    path = Path(path).expanduser()
+    frame = _read(path)
+    columns = [str(name) for name in frame.columns]
+    frame.columns = columns
+    wanted = list(names) or [name for name in columns if name not in drop]
+    for name in wanted:
+        if name not in columns:
+            raise DataError(
+                f"{path} has no column {name!r}, which the model needs.{did_you_mean(name, columns)} "
+                f"It has: {_listed(columns)}."
+            )
+    if len(frame) == 0:
+        raise DataError(f"{path} has a header but no rows")
+    return np.stack([_feature(_scan(frame[name]), name, path) for name in wanted], axis=1)
+
+
+def _read(path: Path) -> Any:
+    require_file(path)
+    return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
 
 
 class _Column(NamedTuple):

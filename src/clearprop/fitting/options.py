@@ -271,9 +271,15 @@ def _check_full_batch(options: FitOptions, model: Model, data: TrainingData, ord
 
 
 def _check_schedule(options: FitOptions, data: TrainingData, order: Order | None) -> None:
-    """Ask the schedule for its first rate: if it must know the number of steps, it says so now."""
+    """Raise for a schedule that cannot follow these data, or would follow the cost the wrong way round."""
     schedule, per_epoch = options.schedule, data.steps_per_epoch(options, order)
     assert schedule is not None
+    if schedule.monitors and schedule.maximizes:
+        raise OptionError(
+            f"schedule {schedule.name!r} with greater_is_better=True would take a rising cost for progress: "
+            "fit monitors the cost. Leave greater_is_better out."
+        )
+    # If it must know the number of steps, it says so now.
     schedule.rate(
         options.optimizer.eta,
         step=1,

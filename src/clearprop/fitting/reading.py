@@ -71,7 +71,7 @@ def read_examples(
     n = features.shape[0]
     if len(encoded) != n:
         raise ShapeError(f"{what} has {n} examples and {where} has {len(encoded)}. They must agree.")
-    network.cost.check_targets(encoded)
+    network.cost.check_targets(encoded, name=where)
     weights = None if sample_weight is None else mean_one(sample_weight, n, network.dtype)
     return Examples.prepare(features, encoded, weights, network.dtype, affine_of(network), what)
 

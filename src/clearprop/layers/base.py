@@ -58,16 +58,20 @@ class ForwardRecord(Protocol):
     """What every forward record has; `a_prev` (n, n_in) and `a` (n, n_out)."""
 
     @property
-    def a_prev(self) -> Array: ...
+    def a_prev(self) -> Array:
+        """The input of the layer, (n, n_in)."""
+
     @property
-    def a(self) -> Array: ...
+    def a(self) -> Array:
+        """The output of the layer, (n, n_out)."""
 
 
 class BackwardRecord(Protocol):
     """What every backward record has; `dC_da_prev` (n, n_in), or None where it was not asked for."""
 
     @property
-    def dC_da_prev(self) -> Array | None: ...
+    def dC_da_prev(self) -> Array | None:
+        """The error handed back, ∂C_x/∂a_prev, (n, n_in); None where it was not asked for."""
 
 
 class NoiseSource(Protocol):
@@ -158,7 +162,7 @@ class Layer(Described):
         raise NotImplementedError
 
     def part_errors(self, record: Any) -> dict[str, Array]:
-        """Return, from a backward record, the error dC_da that the end of each part received; {} without parts."""
+        """Return the error dC_da that the end of each part received, by part; {} without parts."""
         return {}
 
     def gradients(self, record: Any) -> Tree:
@@ -201,8 +205,8 @@ def check_size(layer: Layer, n_in: int, address: str) -> None:
     """Raise `ShapeError` if the layer was made for another number of inputs than n_in."""
     if layer.n_in is not None and layer.n_in != n_in:
         raise ShapeError(
-            f"layers[{address}] {type(layer).__name__} expects {layer.n_in} inputs; what comes before it gives "
-            f"{n_in}. Leave its n_in out, or make the two agree."
+            f"layers[{address}] {type(layer).__name__} expects {layer.n_in} inputs; what comes before it "
+            f"gives {n_in}. Leave its n_in out, or make the two agree."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array, namespace
@@ -85,8 +86,8 @@ class Residual(Layer):
 
         dC_da_prev = (dC_da passed back through body) + (dC_da passed back through shortcut).
 
-    With the identity shortcut the second term is dC_da itself: the error reaches the layers in front undiminished,
-    however deep the net.
+    With the identity shortcut the second term is dC_da itself: the error reaches the layers in front
+    undiminished, however deep the net.
 
     Errors: `ShapeError` when the two ways differ in size. Parts are addressed "3.body.1", "3.shortcut.1".
     Source: He et al., Deep Residual Learning (2015).
@@ -126,7 +127,7 @@ class Residual(Layer):
         return {"body": self.body, "shortcut": self.shortcut}
 
     def sized(self, n_in: int, address: str, n_out: int | None = None) -> Residual:
-        """Return this block for n_in inputs; a size left out at the end of the body is n_in (or the shortcut's)."""
+        """Return this block for n_in inputs; a body's last size left out is n_in, or that of the shortcut."""
         check_size(self, n_in, address)
         shortcut: tuple[Layer, ...] = ()
         if open_layer(self.shortcut) is None:
@@ -140,7 +141,8 @@ class Residual(Layer):
             way = "shortcut" if shortcut else "identity shortcut"
             raise ShapeError(
                 f"layers[{address}] Residual adds its body ({to} outputs) to its {way} "
-                f"({_chain_n_out(shortcut, n_in)} outputs). Make them equal, or give shortcut=Dense() to project."
+                f"({_chain_n_out(shortcut, n_in)} outputs). Make them equal, or give shortcut=Dense() to "
+                "project."
             )
         return dataclasses.replace(self, body=body, shortcut=shortcut, n_in=int(n_in))
 
@@ -177,10 +179,11 @@ class Concatenate(Layer):
     """Branches side by side, their outputs joined: a = [branch1(·), branch2(·), …].
 
     Parameters:
-        branches: a list of branches, each a layer or a list of layers; an empty list passes its input through.
-        inputs: left out, every branch gets the whole of a_prev. A list of sizes gives each branch its own block
-            of the columns of a_prev, in order: a network with several inputs. `Network` takes those as a tuple
-            of arrays and joins them.
+        branches: a list of branches, each a layer or a list of layers; an empty list passes its input
+            through.
+        inputs: left out, every branch gets the whole of a_prev. A list of sizes gives each branch its own
+            block of the columns of a_prev, in order: a network with several inputs. `Network` takes those as
+            a tuple of arrays and joins them.
 
     Derivation. Each output column belongs to one branch, so dC_da is cut at the same places. An input that
     several branches read gets the sum of what they hand back; a block that one branch reads gets that alone.
@@ -247,7 +250,7 @@ class Concatenate(Layer):
         for size in sizes:
             assert size is not None
             stops.append(stops[-1] + size)
-        return [slice(a, b) for a, b in zip(stops[:-1], stops[1:], strict=True)]
+        return [slice(a, b) for a, b in pairwise(stops)]
 
     def forward(
         self, a_prev: Array, params: Tree, buffers: Tree, noise: Tree | None = None, training: bool = False

@@ -147,15 +147,16 @@ class Dense(ActivationOwner):
         n_out = self.n_out if self.n_out is not None else n_out
         if n_out is None:
             raise ShapeError(
-                f"layers[{address}] Dense has no n_out, and only the last layer's can be taken from the targets. "
-                f"Give n_out."
+                f"layers[{address}] Dense has no n_out, and only the last layer's can be taken from the "
+                "targets. Give n_out."
             )
         activation = self.activation.resolved(n_out)
         return dataclasses.replace(self, n_in=int(n_in), n_out=int(n_out), activation=activation)
 
     def parameters(self) -> dict[str, Parameter]:
         """Return W, b and the activation's own parameters."""
-        assert self.n_out is not None and self.n_in is not None
+        assert self.n_in is not None
+        assert self.n_out is not None
         initializer: Initializer = self.initializer or initializers.make(self.activation.initializer)
         weights = Parameter((self.n_out, self.n_in), initializer, self.activation.gain, decays=True)
         own = {"W": weights}
@@ -209,7 +210,7 @@ class Dense(ActivationOwner):
         return own | mean_over_examples(record.dC_dparams, record.n) if record.dC_dparams else own
 
     def per_example(self, forward: Any, backward: Any) -> Tree:
-        """Return dC_x/dW = delta_x a_prev_x^T (n, n_out, n_in), dC_x/db = delta_x, and the activation's own."""
+        """Return dC_x/dW = delta_x a_prev_x^T (n, n_out, n_in), dC_x/db = delta_x, the activation's own."""
         own = {"W": backward.delta[:, :, None] * forward.a_prev[:, None, :]}  # BP4, one example at a time
         if self.bias:
             own["b"] = backward.delta  # BP3

@@ -43,8 +43,8 @@ class _RandomMask(Layer):
     def __post_init__(self) -> None:
         if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0 <= self.rate < 1:
             raise OptionError(
-                f"rate of {type(self).__name__} must be a number in [0, 1): the share of inputs that is dropped. "
-                f"Got {self.rate!r}."
+                f"rate of {type(self).__name__} must be a number in [0, 1): the share of inputs that is "
+                f"dropped. Got {self.rate!r}."
             )
 
     @property

@@ -113,17 +113,19 @@ class BatchNorm(_Norm):
                running <- momentum · running + (1 - momentum) · batch.
     Inference: the same with the running mean and variance.
 
-    The running variance keeps the biased (1/n) variance of the batch, which is what normalised it (PyTorch keeps
-    the unbiased one). `momentum` is the share of the old value that stays, as in Keras; PyTorch's is 1 - momentum.
+    The running variance keeps the biased (1/n) variance of the batch, which is what normalised it (PyTorch
+    keeps the unbiased one). `momentum` is the share of the old value that stays, as in Keras; PyTorch's is
+    1 - momentum.
 
-    Derivation. x_hat_x depends on every row through mean and variance. With g = dC_da ⊙ gamma, differentiating
-    both gives, for each column, with means over the n examples of the batch,
+    Derivation. x_hat_x depends on every row through mean and variance. With g = dC_da ⊙ gamma,
+    differentiating both gives, for each column, with means over the n examples of the batch,
 
         dC_da_prev = (g - mean(g) - x_hat ⊙ mean(g ⊙ x_hat)) / sqrt(variance + epsilon),
 
     where the second term comes from the mean and the third from the variance. Rows stay on the scale of
-    ∂C_x/∂a_prev (n times ∂C/∂a_prev), as the formula is linear in g. In inference the statistics are constants
-    and only g / sqrt(…) remains. Gradients of gamma and beta: means over x of dC_da ⊙ x_hat and of dC_da.
+    ∂C_x/∂a_prev (n times ∂C/∂a_prev), as the formula is linear in g. In inference the statistics are
+    constants and only g / sqrt(…) remains. Gradients of gamma and beta: means over x of dC_da ⊙ x_hat and of
+    dC_da.
 
     Errors: `ShapeError` in training with a batch of one example, whose variance is 0.
     Source: Ioffe and Szegedy, Batch Normalization (2015), section 3.
@@ -156,7 +158,7 @@ class BatchNorm(_Norm):
     def forward(
         self, a_prev: Array, params: Tree, buffers: Tree, noise: Tree | None = None, training: bool = False
     ) -> NormForward:
-        """Return mean, variance, x_hat and a; statistics of the batch in training, running ones in inference."""
+        """Return mean, variance, x_hat and a; running statistics in inference, the batch's in training."""
         if not training:
             mean, variance = buffers["running_mean"], buffers["running_variance"]
             return self.normalised(a_prev, mean, variance, params, batch=False)
@@ -187,8 +189,8 @@ class BatchNorm(_Norm):
         """Return dC_x/dgamma = dC_da ⊙ x_hat and dC_x/dbeta = dC_da; refused for statistics of the batch."""
         if forward.batch_statistics:
             raise UnsupportedError(
-                "BatchNorm in training mode couples the examples of a batch, so the gradient of one example does "
-                "not exist on its own. Ask in inference mode (training=False)."
+                "BatchNorm in training mode couples the examples of a batch, so the gradient of one example "
+                "does not exist on its own. Ask in inference mode (training=False)."
             )
         return {"gamma": backward.dC_da * forward.x_hat, "beta": backward.dC_da}
 
@@ -201,8 +203,8 @@ class LayerNorm(_Norm):
     For each row: mean and variance over the n_in inputs, x_hat = (a_prev - mean) / sqrt(variance + epsilon),
     a = gamma ⊙ x_hat + beta.
 
-    Derivation. Within one example every x_hat_j depends on all inputs through mean and variance, exactly as in
-    BatchNorm with rows and columns exchanged. With g = dC_da ⊙ gamma and means over the neurons,
+    Derivation. Within one example every x_hat_j depends on all inputs through mean and variance, exactly as
+    in BatchNorm with rows and columns exchanged. With g = dC_da ⊙ gamma and means over the neurons,
 
         dC_da_prev = (g - mean(g) - x_hat ⊙ mean(g ⊙ x_hat)) / sqrt(variance + epsilon).
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from clearprop.optimizers.adaptive import Adam, AdamW, RMSprop
-from clearprop.optimizers.base import SCRATCH, Optimizer, State, optimizers, saved_slots
+from clearprop.optimizers.base import SCRATCH, Minimum, Optimizer, State, optimizers, saved_slots
 from clearprop.optimizers.gradient_descent import SGD, SGDW, Momentum, Nesterov
-from clearprop.optimizers.lbfgs import LBFGS, Minimum
+from clearprop.optimizers.lbfgs import LBFGS
 
 __all__ = [
     "LBFGS",

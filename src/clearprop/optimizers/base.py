@@ -7,8 +7,8 @@ the key `SCRATCH`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -18,13 +18,45 @@ from clearprop.checks import check_number
 from clearprop.errors import DTypeError, OptionError, ShapeError, UnsupportedError, one_of
 from clearprop.registry import Described, Registry
 
-__all__ = ["SCRATCH", "Optimizer", "State", "accumulate", "decay", "move", "optimizers", "saved_slots"]
+__all__ = [
+    "SCRATCH",
+    "CostAndGradient",
+    "Minimum",
+    "Optimizer",
+    "Progress",
+    "State",
+    "accumulate",
+    "decay",
+    "move",
+    "optimizers",
+    "saved_slots",
+]
 
 State = dict[str, Array]
 SCRATCH = "scratch"
 """Key of the working array in a state: its content means nothing between steps and is not saved."""
 
 optimizers: Registry[Optimizer] = Registry("optimizer")
+
+CostAndGradient = Callable[[Array], tuple[float, Array]]
+"""theta -> (C, ∂C/∂theta)."""
+Progress = Callable[[int, float, Array], bool | None]
+"""Called with (iteration, C, theta) after each iteration; True stops."""
+
+
+class Minimum(NamedTuple):
+    """Where `Optimizer.minimize` ended.
+
+    cost: C at the final theta. iterations: accepted steps. evaluations: of cost and gradient.
+    converged: whether a tolerance was met (not a limit, a callback or the line search).
+    message: SciPy's reason.
+    """
+
+    cost: float
+    iterations: int
+    evaluations: int
+    converged: bool
+    message: str
 
 
 class Optimizer(Described):
@@ -108,6 +140,24 @@ class Optimizer(Described):
         decay_mask: (n,) factors on decoupled weight decay, None for all 1; others ignore it.
         """
         raise UnsupportedError(f"{type(self).__name__} has no update(theta, gradient, …) of single steps.")
+
+    def minimize(
+        self,
+        cost_and_gradient: CostAndGradient,
+        theta: Array,
+        callback: Progress | None = None,
+        *,
+        scale: Array | None = None,
+    ) -> Minimum:
+        """Move theta (n,) in place to a minimum of the cost; only where `full_batch` is True.
+
+        cost_and_gradient(theta) -> (C, ∂C/∂theta of shape (n,)); it is always given this `theta`.
+        callback(iteration, cost, theta) is called after each iteration, from 1; True stops.
+        scale: (n,) of 0 (frozen: keeps its bits) and 1, or None.
+        """
+        raise UnsupportedError(
+            f"{type(self).__name__} has no minimize(…): it takes single steps by update(…)."
+        )
 
 
 def saved_slots(state: State) -> dict[str, Array]:

@@ -5,34 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.checks import check_number, check_whole
 from clearprop.errors import MissingDependencyError, UnsupportedError
-from clearprop.optimizers.base import Optimizer, optimizers
+from clearprop.optimizers.base import CostAndGradient, Minimum, Optimizer, Progress, optimizers
 
-__all__ = ["LBFGS", "Minimum"]
-
-CostAndGradient = Callable[[Array], tuple[float, Array]]
-Callback = Callable[[int, float, Array], bool | None]
-
-
-class Minimum(NamedTuple):
-    """Where `LBFGS.minimize` ended.
-
-    cost: C at the final theta. iterations: accepted steps. evaluations: of cost and gradient.
-    converged: whether a tolerance was met (not a limit, a callback or the line search).
-    message: SciPy's reason.
-    """
-
-    cost: float
-    iterations: int
-    evaluations: int
-    converged: bool
-    message: str
+__all__ = ["LBFGS"]
 
 
 @optimizers.register("l-bfgs")
@@ -81,7 +63,7 @@ class LBFGS(Optimizer):
         self,
         cost_and_gradient: CostAndGradient,
         theta: Array,
-        callback: Callback | None = None,
+        callback: Progress | None = None,
         *,
         scale: Array | None = None,
     ) -> Minimum:
@@ -132,7 +114,7 @@ class _Search:
         self,
         cost_and_gradient: CostAndGradient,
         theta: Array,
-        callback: Callback | None,
+        callback: Progress | None,
         free: Array | slice,
     ) -> None:
         self.cost_and_gradient = cost_and_gradient

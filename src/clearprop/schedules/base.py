@@ -46,12 +46,20 @@ class Schedule(Described):
         """Whether `observe` must be given a value after each epoch."""
         return False
 
+    @property
+    def maximizes(self) -> bool:
+        """Whether the value that `observe` is given counts as better when it is greater."""
+        return False
+
     def start(self) -> dict[str, Any]:
         """Return the state before the first epoch, plain data; empty unless the schedule monitors."""
         return {}
 
     def observe(self, state: ScheduleState, value: float) -> dict[str, Any]:
-        """Return the state after an epoch whose monitored value (cost or metric) is `value`."""
+        """Return the state after an epoch whose monitored value (cost or metric) is `value`.
+
+        A true entry "exhausted" ends training: the rate cannot be lowered any more.
+        """
         return dict(state)
 
     def rate(

@@ -20,16 +20,17 @@ class OnPlateau(Schedule):
 
     Reduced after more than `patience` epochs in a row without improvement; the count then starts
     again, after `cooldown` epochs that do not count. What an improvement is, for a cost (for a
-    metric with greater_is_better=True the signs turn round):
+    metric with greater_is_better=True the signs turn round; `fit` monitors the cost, so that one
+    is for loops of your own):
 
         "torch":    value < best - min_delta; best is the last value that improved so
                     (relative=True: value < best (1 - min_delta), PyTorch's default)
         "sklearn":  value <= best - min_delta; best is the smallest value of all, so creeping by
                     less than min_delta an epoch never counts
 
-    The rate never falls below minimum · eta ("torch"), or is not reduced again once it is there or
-    below ("sklearn"). A plateau at which nothing can be reduced any more sets ``state["exhausted"]``:
-    scikit-learn's learning_rate="adaptive" stops training there, and is
+    "torch": the rate never falls below minimum · eta, and training goes on at that. "sklearn": once
+    it is there or below it is not reduced again; the next plateau sets ``state["exhausted"]``, and
+    `fit` stops ("rate exhausted"). So scikit-learn's learning_rate="adaptive" is
     OnPlateau(0.2, patience=n_iter_no_change, min_delta=tol, convention="sklearn", minimum=1e-6/eta).
     A NaN counts as no improvement.
 
@@ -72,6 +73,11 @@ class OnPlateau(Schedule):
         """Always True."""
         return True
 
+    @property
+    def maximizes(self) -> bool:
+        """The option `greater_is_better`."""
+        return self.greater_is_better
+
     def start(self) -> dict[str, Any]:
         """Return {"best", "bad_epochs", "cooldown", "factor", "exhausted"} before the first epoch."""
         return {"best": None, "bad_epochs": 0, "cooldown": 0, "factor": 1.0, "exhausted": False}
@@ -104,10 +110,9 @@ class OnPlateau(Schedule):
         )
 
     def _reduced(self, factor: float) -> dict[str, Any]:
-        if factor <= self.minimum:
-            return {"exhausted": True}
-        reduced = factor * self.factor
-        return {"factor": max(reduced, self.minimum) if self.convention == "torch" else reduced}
+        if self.convention == "torch":
+            return {"factor": max(factor * self.factor, self.minimum)}
+        return {"exhausted": True} if factor <= self.minimum else {"factor": factor * self.factor}
 
     def multiplier(self, at: Place) -> float:
         """Return the factor on eta at this place; without a state, that of the first epoch."""

@@ -240,6 +240,11 @@ class Warmup(Schedule):
         """Whether the schedule that follows monitors."""
         return self.then.monitors
 
+    @property
+    def maximizes(self) -> bool:
+        """Whether the schedule that follows takes a greater value for better."""
+        return self.then.maximizes
+
     def start(self) -> dict[str, Any]:
         """Return the state of the schedule that follows."""
         return self.then.start()

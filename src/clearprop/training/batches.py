@@ -21,7 +21,7 @@ _GATHER_BYTES = 1 << 17
 
 
 class Batch(NamedTuple):
-    """One mini-batch, converted: X (n, n_in), y (n, n_out), weights (n,) or None, and whose examples they are."""
+    """One mini-batch, converted: X (n, n_in), y (n, n_out), weights (n,) or None, and which examples."""
 
     X: Array
     y: Array
@@ -34,9 +34,7 @@ Batches = Callable[[int], Iterator[Batch]]
 """epoch (from 1) -> its batches."""
 
 
-def example_batches(
-    examples: Examples, options: FitOptions, seed: int, order: Order | None
-) -> Batches:
+def example_batches(examples: Examples, options: FitOptions, seed: int, order: Order | None) -> Batches:
     """Return the batches of each epoch over data that lies as a whole.
 
     The order of epoch e is a function of (seed, e), or what `order` says: a function of the epoch, or an
@@ -51,7 +49,9 @@ def example_batches(
     def orders(epoch: int) -> Iterator[tuple[Array, int]]:
         """Yield indices of examples and into batches of what size to cut them."""
         if order is None:
-            whole = stream(seed, Purpose.EPOCH_ORDER, epoch).permutation(n) if options.shuffle else np.arange(n)
+            whole = (
+                stream(seed, Purpose.EPOCH_ORDER, epoch).permutation(n) if options.shuffle else np.arange(n)
+            )
             yield (whole[: n - n % size] if options.drop_last else whole), size
             return
         given = order(epoch) if callable(order) else next(items, None)  # type: ignore[arg-type]
@@ -99,15 +99,14 @@ def _check_order(indices: Array, n: int, epoch: int) -> None:
             f"order of epoch {epoch} must hold arrays of whole numbers. Got {indices.dtype} {indices.shape}."
         )
     if indices.min() < 0 or indices.max() >= n:
-        raise OptionError(
-            f"order of epoch {epoch} names the example {indices.max() if indices.max() >= n else indices.min()}; "
-            f"there are {n}, counted from 0."
-        )
+        wrong = indices.max() if indices.max() >= n else indices.min()
+        raise OptionError(f"order of epoch {epoch} names the example {wrong}; there are {n}, counted from 0.")
 
 
 def whole_batch(batches: Iterator[Batch]) -> Batch:
+    """Return all batches as one."""
     parts = list(batches)
-    weights = None if parts[0].weights is None else np.concatenate([p.weights for p in parts])  # type: ignore[misc]
+    weights = None if parts[0].weights is None else np.concatenate([p.weights for p in parts])
     return Batch(
         np.concatenate([p.X for p in parts]),
         np.concatenate([p.y for p in parts]),

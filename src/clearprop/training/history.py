@@ -38,7 +38,8 @@ class History:
         self.rolling: list[Row] = []
         self.stopped: str = ""
         """Why training ended: "epochs", "early stopping", "time limit", "callback" (or its own word),
-        "converged", "interrupted" (Ctrl-C), or "failed" (an error, or divergence)."""
+        "converged", "rate exhausted" (a plateau at the smallest rate: `OnPlateau` with
+        convention="sklearn"), "interrupted" (Ctrl-C), or "failed" (an error, or divergence)."""
         self.engine: str = ""
         """The engine that trained, and why it was chosen."""
         self.environment: dict[str, Any] = {}

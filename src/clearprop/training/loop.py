@@ -68,7 +68,7 @@ class TrainingRun:
         self.stop_reason = self.stop_reason or reason
 
     def run(self) -> History:
-        """Train and return the history. Ctrl-C ends it after the step at hand, then raises KeyboardInterrupt."""
+        """Train and return the history. Ctrl-C ends it after the step at hand: KeyboardInterrupt."""
         self.started = time.perf_counter()
         self.slots = self.options.optimizer.init(self.state.theta.size, self.state.theta.dtype)
         self.schedule_state = self.options.schedule.start() if self.options.schedule else {}
@@ -78,7 +78,10 @@ class TrainingRun:
         self._stepwise = [c for c in self.options.callbacks if c.every > 0]
         self._recent: list[tuple[int, float, float]] = []
         self._snapshot: Snapshot | None = None
-        with InterruptGuard(self.stop) as guard, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with (
+            InterruptGuard(self.stop) as guard,
+            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+        ):
             try:
                 self._tell("on_fit_begin")
                 self._epochs()
@@ -101,7 +104,8 @@ class TrainingRun:
         if self.options.optimizer.full_batch:
             self._minimize()
             return
-        for self.epoch in range(self.epoch + 1, self.options.epochs + 1):
+        for epoch in range(self.epoch + 1, self.options.epochs + 1):
+            self.epoch = epoch
             self._tell("on_epoch_begin")
             tally = Tally()
             source = self.batches(self.epoch)
@@ -110,7 +114,9 @@ class TrainingRun:
             if tally.examples == 0:
                 if self.stop_reason:
                     break
-                raise DataError(f"epoch {self.epoch} had no batches: the iterable of batches is empty or used up.")
+                raise DataError(
+                    f"epoch {self.epoch} had no batches: the iterable of batches is empty or used up."
+                )
             self._end_epoch(tally)
             if self.stop_reason:
                 break
@@ -144,7 +150,7 @@ class TrainingRun:
 
     def again(self, item: Any) -> Batch:
         """Return a batch that the snapshot remembers, read anew where only its indices were kept."""
-        return item if self.fetch is None else self.fetch(item)  # type: ignore[no-any-return]
+        return item if self.fetch is None else self.fetch(item)
 
     def _next_block(self, steps: int, seconds: float) -> int:
         per_step = seconds / steps
@@ -152,7 +158,7 @@ class TrainingRun:
         return max(1, min(_BLOCK_STEPS, wanted, 2 * steps))
 
     def _one_step(self, batch: Batch) -> Any:
-        """Gradient, penalty, clipping, update: the whole of one step. Returns the last layer's forward record."""
+        """Gradient, penalty, clipping, update: the whole of one step. Return the last layer's record."""
         result = self.engine.gradient(
             self.model,
             self.state,
@@ -278,6 +284,8 @@ class TrainingRun:
         schedule = self.options.schedule
         if schedule is not None and schedule.monitors:
             self.schedule_state = schedule.observe(self.schedule_state, row.get("val_cost", row["cost"]))
+            if self.schedule_state.get("exhausted"):
+                self.stop("rate exhausted")
 
     def _validate(self, examples: Examples) -> Row:
         """Return the figures of the validation data, none if Ctrl-C came before or meanwhile."""
@@ -295,10 +303,13 @@ class TrainingRun:
     def _minimize(self) -> None:
         """Train with an optimiser that needs the cost of the whole data set in every step (L-BFGS)."""
         if self.n_examples is None:
-            raise OptionError(f"optimizer {self.options.optimizer.name!r} needs all data at once, not a stream.")
+            raise OptionError(
+                f"optimizer {self.options.optimizer.name!r} needs all data at once, not a stream."
+            )
         options = self.options
         self.epoch = 1
         batch = whole_batch(self.batches(1))
+
         def cost_and_gradient(theta: Array) -> tuple[float, Array]:
             result = self.engine.gradient(self.model, self.state, batch.X, batch.y, batch.weights, None)
             costs = self.model.costs(result.output, batch.y)
@@ -327,6 +338,8 @@ class TrainingRun:
 
         if not math.isfinite(cost_and_gradient(self.state.theta)[0]):
             explain_first_pass(self, batch)
-        minimum = options.optimizer.minimize(cost_and_gradient, self.state.theta, iterated, scale=options.scale)  # type: ignore[attr-defined]
+        minimum = options.optimizer.minimize(
+            cost_and_gradient, self.state.theta, iterated, scale=options.scale
+        )
         if not self.stop_reason and minimum.converged:
             self.stop("converged")

@@ -1,4 +1,4 @@
-"""Costs, accuracy and metrics: of the examples a block of steps has seen, and of a data set in inference mode."""
+"""Costs, accuracy and metrics: of the examples as training saw them, and of a data set in inference mode."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Tally:
     """Truth, outputs and weights of each block, where metrics were asked for."""
 
     def keep(self, truth: Array, outputs: Array, weights: Array | None) -> None:
+        """Remember truth, outputs and weights of a block for `measured`."""
         self.kept.append((truth, outputs, weights))
 
     def measured(self, metrics: Sequence[Any]) -> Row:
@@ -36,10 +37,11 @@ class Tally:
         if not self.kept:
             return {}
         truth, outputs = (np.concatenate([block[i] for block in self.kept]) for i in (0, 1))
-        weights = None if self.kept[0][2] is None else np.concatenate([w for *_, w in self.kept])  # type: ignore[misc]
+        weights = None if self.kept[0][2] is None else np.concatenate([w for *_, w in self.kept])
         return {metric.name: float(metric(truth, outputs, weights)) for metric in metrics}
 
     def add(self, examples: int, cost: float, correct: float) -> None:
+        """Add the sums over a block: its number of examples, their costs, how many were right."""
         self.examples += examples
         self.cost += cost
         self.correct += correct
@@ -51,6 +53,7 @@ class _Output(NamedTuple):
 
 
 def join(arrays: list[Array]) -> Array:
+    """Return arrays as one, joined along the examples; a single array as it is, uncopied."""
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ class FitOptions:
     epochs: int = 10
     batch_size: int = 32
     schedule: Schedule | None = None
-    penalty: Penalty = Penalty()
+    penalty: Penalty = field(default_factory=Penalty)
     max_norm: float | None = None
     clip_norm: float | None = None
     clip_value: float | None = None
