@@ -109,3 +109,11 @@ def test_a_page_that_is_wrong_fails(tmp_path):
     script.write_text(only_python("```python\n>>> 1 + 1\n3\n```"), "utf-8")
     with pytest.raises(AssertionError, match="Failed example"):
         run(["-m", "doctest", str(script)], tmp_path)
+
+
+def test_no_prompt_stands_outside_what_is_run():
+    """A prompt without a fence around it would be shown and never run."""
+    for page, code in PYTHON_OF_PAGES.items():
+        shown = (ROOT / page).read_text("utf-8").count("\n>>> ")
+        assert shown == code.count("\n>>> "), page
+    assert PYTHON_OF_PAGES["docs/all-of-clearprop.md"].count("\n>>> ") > 30

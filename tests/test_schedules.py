@@ -16,7 +16,7 @@ from clearprop.errors import DTypeError, OptionError, UnknownNameError
 from clearprop.schedules import (
     Constant,
     Cosine,
-    Exponential,
+    ExponentialDecay,
     InverseScaling,
     OneCycle,
     OnPlateau,
@@ -33,8 +33,8 @@ PER_EPOCH = 6
 VARIANTS: list[Schedule] = [
     Constant(),
     StepDecay(3, 0.5),
-    Exponential(0.9),
-    Exponential(0.99, unit="step"),
+    ExponentialDecay(0.9),
+    ExponentialDecay(0.99, unit="step"),
     InverseScaling(),
     InverseScaling(1.0, unit="epoch"),
     InverseScaling(0.5, unit="example", examples_per_epoch=100),
@@ -99,7 +99,7 @@ def torch_curve(make: Callable[[Any, Any], Any], steps: int, eta: float = ETA) -
                 anneal_strategy="linear",
             ),
         ),
-        (Exponential(0.97, unit="step"), lambda s, o: s.ExponentialLR(o, 0.97)),
+        (ExponentialDecay(0.97, unit="step"), lambda s, o: s.ExponentialLR(o, 0.97)),
         (InverseScaling(0.5), lambda s, o: s.LambdaLR(o, lambda t: 1 / math.sqrt(t + 1))),
         (
             Warmup(5),
@@ -120,7 +120,7 @@ def test_equals_torch_step_by_step(schedule: Schedule, make: Callable[[Any, Any]
     ("schedule", "make"),
     [
         (StepDecay(3, 0.5), lambda s, o: s.StepLR(o, step_size=3, gamma=0.5)),
-        (Exponential(0.9), lambda s, o: s.ExponentialLR(o, 0.9)),
+        (ExponentialDecay(0.9), lambda s, o: s.ExponentialLR(o, 0.9)),
     ],
     ids=name_of,
 )
@@ -322,8 +322,12 @@ def test_every_schedule_has_good_defaults_and_a_formula(name: str) -> None:
     [
         (lambda: StepDecay(0), OptionError, "every of StepDecay must be a whole number >= 1. Got 0."),
         (lambda: StepDecay(2.5), DTypeError, "every of StepDecay must be a whole number >= 1. Got 2.5."),
-        (lambda: Exponential(0), OptionError, "factor of Exponential must be a finite number > 0. Got 0."),
-        (lambda: Exponential(unit="steps"), OptionError, "Got 'steps'. Did you mean 'step'?"),
+        (
+            lambda: ExponentialDecay(0),
+            OptionError,
+            "factor of ExponentialDecay must be a finite number > 0. Got 0.",
+        ),
+        (lambda: ExponentialDecay(unit="steps"), OptionError, "Got 'steps'. Did you mean 'step'?"),
         (lambda: InverseScaling(-1), OptionError, "power_t of InverseScaling must be a finite number >= 0."),
         (lambda: InverseScaling(unit="example"), OptionError, "give both or neither"),
         (lambda: InverseScaling(examples_per_epoch=3), OptionError, "give both or neither"),

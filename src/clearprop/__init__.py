@@ -24,8 +24,9 @@ from clearprop.layers import (
 from clearprop.network import Network, load
 from clearprop.optimizers import LBFGS, SGD, SGDW, Adam, AdamW, Momentum, Nesterov, RMSprop
 from clearprop.schedules import (
+    Constant,
     Cosine,
-    Exponential,
+    ExponentialDecay,
     InverseScaling,
     OneCycle,
     OnPlateau,
@@ -52,12 +53,13 @@ __all__ = [
     "Callback",
     "ClearpropError",
     "Concatenate",
+    "Constant",
     "Cosine",
     "Dense",
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
-    "Exponential",
+    "ExponentialDecay",
     "History",
     "InverseScaling",
     "LayerNorm",

@@ -18,7 +18,7 @@ from clearprop.schedules.on_plateau import OnPlateau
 from clearprop.schedules.over_time import (
     Constant,
     Cosine,
-    Exponential,
+    ExponentialDecay,
     InverseScaling,
     OneCycle,
     StepDecay,
@@ -28,7 +28,7 @@ from clearprop.schedules.over_time import (
 __all__ = [
     "Constant",
     "Cosine",
-    "Exponential",
+    "ExponentialDecay",
     "InverseScaling",
     "OnPlateau",
     "OneCycle",

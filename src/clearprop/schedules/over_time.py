@@ -10,7 +10,7 @@ from clearprop.checks import check_choice, check_number, check_whole
 from clearprop.errors import OptionError
 from clearprop.schedules.base import Place, Schedule, ScheduleState, schedules
 
-__all__ = ["Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "StepDecay", "Warmup"]
+__all__ = ["Constant", "Cosine", "ExponentialDecay", "InverseScaling", "OneCycle", "StepDecay", "Warmup"]
 
 
 @schedules.register()
@@ -57,12 +57,12 @@ class StepDecay(Schedule):
 
 @schedules.register()
 @dataclass(frozen=True)
-class Exponential(Schedule):
+class ExponentialDecay(Schedule):
     """Multiply the rate by `factor` after every epoch, or every step.
 
         eta · factor^(t - 1),   t the epoch (unit="epoch") or the step (unit="step")
 
-    >>> [round(Exponential(0.5).rate(0.8, step=1, epoch=e), 6) for e in (1, 2, 3)]
+    >>> [round(ExponentialDecay(0.5).rate(0.8, step=1, epoch=e), 6) for e in (1, 2, 3)]
     [0.8, 0.4, 0.2]
     """
 
