@@ -42,11 +42,11 @@ class CountingDense(cp.Dense):
         return super().forward(a_prev, params, buffers, noise, training)
 
     def backward_from_delta(
-        self, record: Any, delta: Any, params: Any, n: int, inputs: bool = True, dC_dparams: Any = None
+        self, record: Any, delta: Any, params: Any, n: int, inputs: bool = True, *rest: Any
     ) -> Any:
         self.counts["backward"] += 1
         self.counts["multiplications"] += (2 if inputs else 1) * len(delta) * params["W"].size  # BP4, and BP2
-        return super().backward_from_delta(record, delta, params, n, inputs, dC_dparams)
+        return super().backward_from_delta(record, delta, params, n, inputs, *rest)
 
 
 def counting_network(hidden: int) -> tuple[cp.Network, Counter[str]]:

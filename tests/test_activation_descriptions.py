@@ -101,7 +101,8 @@ def test_unknown_names_get_a_suggestion(wrong, right):
 )
 def test_bad_options_are_named(spec):
     option = next(key for key in spec if key != "name")
-    with pytest.raises(OptionError, match=option):
+    wrong_type = isinstance(spec[option], bool | str | None) or option == "shared"
+    with pytest.raises(DTypeError if wrong_type else OptionError, match=option):
         activations.make(spec)
 
 

@@ -215,6 +215,7 @@ OPTIONS = {
     ),
     "time_limit": ({"time_limit": -3}, OptionError, "time_limit must be a finite number > 0. Got -3"),
     "shuffle": ({"shuffle": "no"}, DTypeError, "shuffle must be True or False. Got 'no'"),
+    "progress": ({"progress": "x"}, DTypeError, "progress must be True or False. Got 'x'"),
     "fraction 1.5": (
         {"validation_fraction": 1.5},
         OptionError,
@@ -364,6 +365,13 @@ CONSTRUCTOR = {
     "one layer": ((cp.Dense(1),), {}, OptionError, "layers must be a list"),
     "one size": (([5],), {}, OptionError, r"at least one layer. Got \[5\]"),
     "size 0": (([3, 0, 1],), {}, OptionError, r"sizes\[1\] must be a whole number >= 1. Got 0"),
+    "sizes and layers": (
+        ([784, cp.Dense(3)],),
+        {},
+        OptionError,
+        "sizes or layers, not both: give n_in=784. Got 784 among layers",
+    ),
+    "layers and sizes": (([cp.Dense(3), 5],), {}, OptionError, r"not both: write Dense\(5, activation\)"),
     "size True": (([3, True],), {}, DTypeError, r"sizes\[1\] must be a whole number >= 1. Got True"),
     "layer name": (
         ([cp.Dense(1), "dens"],),
@@ -502,3 +510,15 @@ def test_bad_use(use, error, message):
     with pytest.raises(error, match=message):
         use(net)
     assert everything(net) == before
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 9])
+def test_a_batch_of_one_in_front_of_batch_norm_is_refused_before_any_step(batch_size):
+    net = cp.Network([cp.Dense(4), cp.BatchNorm(), cp.Dense(1)], n_in=2, seed=0)
+    before = net.theta.copy()
+    X, y = np.random.default_rng(0).normal(size=(10, 2)), np.arange(10.0)
+    with pytest.raises(cp.ClearpropError, match="at least 2 examples in each batch"):
+        net.fit(X, y, batch_size=batch_size, epochs=1)
+    np.testing.assert_array_equal(net.theta, before)
+    if batch_size > 1:
+        net.fit(X, y, batch_size=batch_size, epochs=1, drop_last=True)

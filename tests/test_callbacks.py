@@ -180,6 +180,18 @@ def test_a_callback_may_train_another_network():
 # Early stopping and norms ------------------------------------------------------------------------
 
 
+def test_stop_needs_no_reason():
+    class Stop(cp.Callback):
+        every = 1
+
+        def on_step_end(self, run):
+            run.stop("")
+
+    history = network().fit(X, Y, epochs=9, batch_size=8, callbacks=Stop())
+    assert history.stopped == "callback"
+    assert history["step"] == [1]
+
+
 def test_early_stopping_counts_its_patience():
     class Fixed(cp.Callback):
         def on_epoch_end(self, run, row):
@@ -438,3 +450,41 @@ def test_a_signal_from_outside_stops_a_long_run():
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
     assert (out, process.returncode) == ("interrupted\n", 7), errors
+
+
+def test_only_a_callback_that_began_is_ended_and_the_first_error_is_raised():
+    seen = []
+
+    class Ends(cp.Callback):
+        def on_fit_begin(self, run):
+            seen.append("began")
+
+        def on_fit_end(self, run):
+            seen.append("ended")
+
+    class FailsToBegin(cp.Callback):
+        def on_fit_begin(self, run):
+            raise RuntimeError("the real error")
+
+    net = cp.Network([2, 3, 1], seed=0)
+    X, y = np.ones((4, 2)), np.zeros((4, 1))
+    with pytest.raises(RuntimeError, match="the real error"):
+        net.fit(X, y, callbacks=[Ends(), FailsToBegin(), Ends()])
+    assert seen == ["began", "ended"]
+
+
+def test_one_callback_that_fails_at_the_end_does_not_keep_the_others_from_ending():
+    ended = []
+
+    class Ends(cp.Callback):
+        def on_fit_end(self, run):
+            ended.append(True)
+
+    class Fails(cp.Callback):
+        def on_fit_end(self, run):
+            raise ZeroDivisionError
+
+    net = cp.Network([2, 3, 1], seed=0)
+    with pytest.raises(ZeroDivisionError):
+        net.fit(np.ones((4, 2)), np.zeros((4, 1)), epochs=1, callbacks=[Ends(), Fails(), Ends()])
+    assert ended == [True, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import signal
@@ -198,7 +199,51 @@ def test_a_regression_speaks_in_the_unit_of_its_target(clearprop, saved):
     assert result["r2"] > 0.9
     net = cp.load(saved / "prices.safetensors")
     assert 200_000 < net.predict(np.array([[0.5, 0.5]]))[0] < 500_000
-    assert result["cost"] == pytest.approx(result["root_mean_squared_error"] ** 2, rel=1e-4)
+    assert "cost" not in result
+    assert result["mean_squared_error"] == pytest.approx(result["root_mean_squared_error"] ** 2, rel=1e-4)
+
+
+def test_a_regression_says_which_unit_its_costs_have(clearprop):
+    prices()
+    job = ["train", "prices.csv", "--target", "price", "--epochs", "30"]
+    code, out, err = clearprop(*job)
+    assert code == 0
+    unit = "costs are in units of the target's variance"
+    assert f"while training, {unit}" in err
+    assert err.index(unit) < err.index("epoch  1/30")
+    assert out.startswith("test mean squared error ")
+    assert unit in html.unescape(Path("prices.html").read_text())
+    result = json.loads(clearprop(*job, "--json", "--quiet", "--force")[1])
+    assert result["training"]["cost_unit"] == "the target's variance"
+    assert "cost" not in result["measured"]
+    own_unit, scaled = result["measured"]["mean_squared_error"], result["history"]["val_cost"][-1]
+    target = np.genfromtxt("prices.csv", delimiter=",", skip_header=1)[:, 2]
+    assert own_unit / scaled == pytest.approx(target.var(), rel=0.3)
+    assert json.loads(clearprop("train", "moons", "--json", *SMALL)[1])["training"]["cost_unit"] is None
+
+
+def test_the_threads_in_force_are_recorded(clearprop, monkeypatch):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for option, threads in (([], 1), (["--threads", "2"], 2)):
+        code, out, _ = clearprop("train", "moons", "--json", "--force", *option, *SMALL)
+        assert code == 0
+        assert json.loads(out)["training"]["environment"]["blas_threads"] == threads
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    refused(
+        clearprop("train", "moons", "--threads", "2", "--force", *SMALL), 1, 'pip install "clearprop[cli]"'
+    )
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = json.loads(clearprop("train", "moons", "--json", "--force", *SMALL)[1])
+    assert found["training"]["environment"]["blas_threads"] == {"OMP_NUM_THREADS": "1"}
+
+
+def test_no_hidden_layer_means_no_dropout(clearprop):
+    code, out, _ = clearprop(
+        "train", "digits", "--hidden", "none", "--epochs", "1", "--json", "--quiet", "--no-report"
+    )
+    assert code == 0
+    assert json.loads(out)["training"]["settings"]["dropout"] == 0
 
 
 def test_parquet_and_npz(clearprop):
@@ -236,7 +281,7 @@ def test_options_reach_the_network_and_the_training(clearprop):
     assert net.layers[0].activation.name == "tanh"
     assert net.dtype == np.float64
     assert net.penalty.l2 == 0.1
-    assert result["training"]["engine"] == "engine: example."
+    assert result["training"]["engine"] == "engine: example, as asked."
     assert result["history"]["eta"][-1] < 0.01  # the cosine has come down
 
 
@@ -257,6 +302,24 @@ def test_early_stopping_takes_validation_data_from_the_training_part(clearprop):
     assert code == 0
     assert result["held_out"] == "validation"
     assert result["training"]["settings"]["validation"] == 0.1
+
+
+def test_a_schedule_that_monitors_does_not_watch_the_test_part(clearprop):
+    code, out, _ = clearprop(
+        "train", "moons", "--schedule", "on_plateau", "--epochs", "3", "--json", "--quiet", "--no-report"
+    )
+    result = json.loads(out)
+    assert code == 0
+    assert result["held_out"] == "validation"
+    assert result["training"]["settings"]["validation"] == 0.1
+
+
+def test_lbfgs_stopped_before_its_first_iteration_is_still_saved(clearprop):
+    code, out, err = clearprop("train", "moons", "--optimizer", "lbfgs", "--time-limit", "0.000001")
+    assert code == 0
+    assert "stopped: time limit" in err
+    assert "test accuracy" in out
+    assert Path("moons.html").is_file()
 
 
 def test_a_time_limit_ends_training_and_keeps_the_network(clearprop):
@@ -501,11 +564,13 @@ def refused(found, code: int, *pieces: str) -> None:
         ("train digits --engine batsh", "Did you mean 'batch'?"),
         ("train digits --dtype float16", "float32 or float64"),
         ("train digits --dropout 1", "rate of Dropout"),
+        ("train digits --hidden none --dropout 0.5", "--dropout needs a hidden layer"),
         ("train digits --l2 -3", "l2 of Penalty"),
         ("train digits --time-limit 0", "--time-limit"),
         ("train digits --validation 1.5", "--validation must be in [0, 1)"),
         ("train digits --test-fraction 1", "--test-fraction must be in [0, 1)"),
         ("train digits --early-stopping --validation 0", "--early-stopping needs validation data"),
+        ("train digits --schedule on_plateau --validation 0", "--schedule on_plateau follows the cost of"),
         ("train digits --optimizer lbfgs --eta 0.1", "--eta does not go with optimizer 'lbfgs'"),
         ("train digits --optimizer lbfgs --dropout 0.5", "--dropout does not go with optimizer 'lbfgs'"),
         ("train digits --target x", "--target goes with a table"),
@@ -566,7 +631,10 @@ def test_files_that_cannot_be_written_are_told_before_training(clearprop):
     refused(clearprop("train", "digits"), 1, there)
     assert Path("digits.html").read_text() == "mine"
     assert not Path("digits.safetensors").exists()
-    refused(clearprop("train", "digits", "--output", "folder"), 1, "folder is a folder")
+    for folder in ("folder", ".", ".."):
+        said = f"'{folder}' is a folder; give the name of a file"
+        refused(clearprop("train", "digits", "--output", folder), 1, said)
+        refused(clearprop("predict", "m.safetensors", "digits", "--output", folder), 1, said)
     refused(clearprop("train", "digits", "--output", "no/model.safetensors"), 1, "there is no folder no")
     assert clearprop("train", "digits", "--no-report", *QUICK)[0] == 0
     refused(clearprop("train", "digits", "--no-report"), 1, "digits.safetensors exists")
@@ -578,6 +646,45 @@ def test_files_that_cannot_be_written_are_told_before_training(clearprop):
 def test_a_folder_that_cannot_be_written_is_told_before_training(clearprop):
     Path("locked").mkdir(mode=0o500)
     refused(clearprop("train", "digits", "--output", "locked/model.safetensors"), 1, "does not permit it")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc")
+def test_a_file_system_that_takes_no_files_is_told_before_training(clearprop):
+    code, out, err = clearprop("train", "digits", "--output", "/proc/model.safetensors")
+    refused((code, out, err), 1, "/proc/model.safetensors cannot be written", "does not permit it")
+    assert "epoch" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("option", ["--json", "--no-report"])
+def test_a_full_standard_output_says_where_the_model_is(option):
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "clearprop", "train", "moons", option, *QUICK],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert found.returncode == 1, found.stderr
+    assert found.stderr.startswith("clearprop: standard output could not be written (No space left on")
+    assert "The model was saved as moons.safetensors" in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+    assert cp.load("moons.safetensors").is_built
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("option", ["--json", "--proba"])
+def test_a_full_standard_output_is_told_by_predict(saved, option):
+    arguments = [saved / "flowers.safetensors", saved / "flowers.csv", option]
+    with open("/dev/full", "w") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "clearprop", "predict", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert found.returncode == 1, found.stderr
+    assert found.stderr.splitlines()[-1].startswith("clearprop: standard output could not be written")
 
 
 def test_a_model_and_data_that_do_not_fit(clearprop, saved):

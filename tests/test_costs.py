@@ -642,27 +642,28 @@ def test_a_cost_without_mathematics_says_so() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Huber(0.0), "'threshold' of cost 'huber' must be a number in (0, inf). Got 0.0."),
-        (lambda: Huber(float("nan")), "'threshold' of cost 'huber' must be a number in (0, inf). Got nan."),
-        (lambda: Huber("1"), "'threshold' of cost 'huber' must be a number in (0, inf). Got '1'."),
-        (lambda: Huber(True), "'threshold' of cost 'huber' must be a number in (0, inf). Got True."),
-        (lambda: Pinball(1.0), "'quantile' of cost 'pinball' must be a number in (0, 1). Got 1.0."),
-        (lambda: Pinball((0.5, 2)), "'quantile[1]' of cost 'pinball' must be a number in (0, 1). Got 2."),
-        (lambda: Pinball(()), "'quantile' of cost 'pinball' is empty. Give one number, or one per output."),
+        (lambda: Huber(0.0), "threshold of Huber must be a finite number > 0. Got 0.0."),
+        (lambda: Huber(float("nan")), "threshold of Huber must be a finite number > 0. Got nan."),
+        (lambda: Huber("1"), "threshold of Huber must be a finite number > 0. Got '1'."),
+        (lambda: Huber(True), "threshold of Huber must be a finite number > 0. Got True."),
+        (lambda: Pinball(1.0), "quantile of Pinball must be a finite number > 0 and < 1. Got 1.0."),
+        (lambda: Pinball((0.5, 2)), "quantile[1] of Pinball must be a finite number > 0 and < 1. Got 2."),
+        (lambda: Pinball(()), "quantile of Pinball is empty. Give one number, or one per output."),
         (
             lambda: CrossEntropy(1.0),
-            "'label_smoothing' of cost 'cross_entropy' must be a number in [0, 1). Got 1.0.",
+            "label_smoothing of CrossEntropy must be a finite number >= 0 and < 1. Got 1.0.",
         ),
         (
             lambda: BinaryCrossEntropy(-0.1),
-            "'label_smoothing' of cost 'binary_cross_entropy' must be a number in [0, 1). Got -0.1.",
+            "label_smoothing of BinaryCrossEntropy must be a finite number >= 0 and < 1. Got -0.1.",
         ),
     ],
 )
 def test_bad_options(make: Any, message: str) -> None:
-    with pytest.raises(OptionError) as caught:
+    wrong_type = message.endswith(("Got '1'.", "Got True."))
+    with pytest.raises(DTypeError if wrong_type else OptionError) as caught:
         make()
-    assert str(caught.value) == f"the {message}"
+    assert str(caught.value) == message
 
 
 def test_options_become_plain_numbers() -> None:

@@ -142,6 +142,26 @@ def test_standardize_leaves_a_constant_feature_at_zero():
     assert np.all(net.preprocessing(values)[:, 2] == 0)
 
 
+@pytest.mark.parametrize("power", [-310, -300, -200, -20, 0, 20, 200, 300])
+@pytest.mark.parametrize("kind", [np.asarray, scipy.sparse.csr_matrix])
+def test_standardize_does_not_depend_on_the_unit(power, kind):
+    unit = 10.0**power
+    plain = (X - X.mean(axis=0)) / X.std(axis=0)
+    found = cp.Affine.standardize(kind(X * unit))(X * unit)
+    if power == -310:  # deviations that are no normal numbers have no inverse: as if constant
+        assert np.all(np.isfinite(found))
+    else:
+        np.testing.assert_allclose(found, plain, atol=1e-12)
+
+
+def test_standardize_takes_columns_of_any_unit_side_by_side():
+    columns = X * 10.0 ** np.array([200, -200, 0, 100, -100, 3])
+    net, plain = network(preprocessing="standardize"), network(preprocessing="standardize")
+    net.fit(columns, Y, epochs=2)
+    plain.fit(X, Y, epochs=2)
+    np.testing.assert_allclose(net.theta, plain.theta, rtol=1e-9)
+
+
 def test_affine_on_integers_does_not_round_its_factor():
     np.testing.assert_array_equal(cp.Affine(factor=1 / 4)(np.array([[1, 2]])), [[0.25, 0.5]])
     assert cp.Affine(factor=1 / 4)(np.ones((1, 2), np.float32)).dtype == np.float32
@@ -235,6 +255,10 @@ BAD_STREAMS = {
     "empty": (iter([]), DataError, "is empty"),
     "no pair": (iter([X[:8]]), DataError, r"Batch 1 is a ndarray"),
     "four": (iter([(X, Y, X, Y)]), DataError, r"Batch 1 is a tuple of 4"),
+    "one": ([(X,)], DataError, r"batch 1 .* malformed.*must be \(X, y\) or .* is a tuple of 1"),
+    "text": (["ab"], DataError, r"batch 1 .* malformed.*Batch 1 is a str"),
+    "none": ([None], DataError, r"batch 1 .* malformed.*Batch 1 is a NoneType"),
+    "later one": ([GOOD, (X,)], DataError, r"batch 2 .* malformed.*Batch 2 is a tuple of 1"),
     "lengths": (iter([(X[:8], Y[:7])]), ShapeError, "X of batch 1 has 8 examples and y of batch 1 has 7"),
     "later width": ([GOOD, (X[:8, :3], Y[:8])], ShapeError, r"X of batch 2 has shape .*features=6"),
     "later nan": ([GOOD, (np.full((8, D), np.nan), Y[:8])], DataError, "X of batch 2 holds nan in row 0"),
@@ -250,6 +274,12 @@ def test_bad_batches_are_named_by_their_number(case):
     source, error, message = BAD_STREAMS[case]
     with pytest.raises(error, match=message):
         stream_net().fit(source, epochs=1)
+
+
+@pytest.mark.parametrize("rows", [X.tolist(), list(X), [tuple(row) for row in X.tolist()], []])
+def test_a_list_of_rows_without_y_is_no_stream(rows):
+    with pytest.raises(DataError, match="fit needs y"):
+        stream_net().fit(rows)
 
 
 @pytest.mark.parametrize("option", ["y", "sample_weight", "class_weight", "order"])

@@ -111,7 +111,7 @@ def test_parameters_are_those_before_the_failing_step(case, dtype):
 
 def test_the_message_names_the_rate():
     with pytest.raises(
-        cp.DivergenceError, match=r"the rate eta = 1e\+06 is too high.*Try 100000, or clip_norm=1"
+        cp.DivergenceError, match=r"the rate eta = 1e\+06 is too high.*Try 0\.1, or clip_norm=1"
     ):
         relu().fit(X, T, **SGD)
     with pytest.raises(cp.DivergenceError, match=r"is too high"):
@@ -199,3 +199,9 @@ def test_the_first_quantity_is_the_inner_one():
         trace = engines()["batch"].trace(net.model, net.state, X * 1e10, T[:, None])
     assert first_non_finite(trace) == ("1.body.1", "z")
     assert first_non_finite(residual().trace(X, T)) is None
+
+
+def test_targets_that_are_too_large_are_named_as_the_cause():
+    net = cp.Network([cp.Dense(4, "tanh"), cp.Dense(1)], n_in=1, seed=0)
+    with pytest.raises(cp.DivergenceError, match="targets as large as"):
+        net.fit(np.ones((4, 1)), np.full(4, 1e200), epochs=2)

@@ -443,6 +443,142 @@ def test_fitting_twice_goes_on():
     assert first["cost"] + net.history["cost"] == pytest.approx(whole.history["cost"], rel=1e-12)
 
 
+@pytest.mark.parametrize("make", [classifier, noisy])
+@pytest.mark.parametrize("engine", ["batch", "graph"])
+def test_two_fits_have_the_bits_of_one(make, engine):
+    if make is noisy and engine == "graph":
+        make = dropped
+    options = {"optimizer": cp.SGD(0.1), "engine": engine}
+    net, whole = make(), fitted(make(), epochs=3, **options)
+    first = fitted(net, epochs=1, **options).history
+    second = fitted(net, epochs=2, **options).history
+    np.testing.assert_array_equal(net.theta, whole.theta)
+    np.testing.assert_array_equal(net.buffers, whole.buffers)
+    assert first["cost"] + second["cost"] == whole.history["cost"]
+    assert (second["epoch"], second["step"]) == ([1, 2], [5, 10])
+    assert (net.epochs_trained, net.steps_trained) == (3, 15)
+    again = fitted(net.initialize(), epochs=3, **options)
+    np.testing.assert_array_equal(again.theta, whole.theta)
+
+
+def dropped():
+    return cp.Network([cp.Dense(8, "relu"), cp.Dropout(0.3), cp.Dense(3, "softmax")], n_in=5, seed=2)
+
+
+def test_a_second_fit_has_its_own_masks_and_order():
+    class Look(cp.Callback):
+        every = 1
+
+        def on_fit_begin(self, run):
+            self.order, self.noise, self.positions = [], [], []
+
+        def on_step_end(self, run):
+            self.positions.append((run.network.epochs_trained, run.network.steps_trained))
+
+        def on_epoch_end(self, run, row):
+            batches = [*run.batches(run.epoch)]
+            self.order.append(np.concatenate([batch.examples for batch in batches]))
+            self.noise.append(run.draws(batches[0]).step)
+
+    net, look, epochs = dropped(), Look(), []
+    fitted(net, epochs=1, callbacks=look)
+    one = look.order[0]
+    fitted(net, epochs=1, callbacks=look, order=lambda epoch: epochs.append(epoch) or ROWS)
+    fitted(net, epochs=1, callbacks=look)
+    assert not np.array_equal(one, look.order[0])
+    assert look.noise == [15]
+    assert look.positions[0] == (3, 11)
+    assert set(epochs) == {1}  # the order's own function counts the epochs of its fit
+
+
+# The figures do not depend on the load of the machine --------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_costs_do_not_depend_on_how_steps_are_measured(monkeypatch, dtype):
+    from clearprop.training.loop import TrainingRun
+
+    def history(steps):
+        monkeypatch.setattr(TrainingRun, "_next_block", lambda self, *_: steps)
+        weights = np.linspace(0.1, 2, N)
+        net = classifier(dtype=dtype)
+        options = {"validation_fraction": 0.2, "sample_weight": weights, "metrics": ["f1"], "l2": 0.1}
+        return without_time(fitted(net, epochs=4, batch_size=3, **options).history)
+
+    assert history(1) == history(1000) == history(4)
+
+
+def test_accuracy_is_the_plain_share_and_the_validation_cost_unweighted():
+    class Look(cp.Callback):
+        def on_fit_begin(self, run):
+            self.held = run.validation
+            outputs = run.network.outputs(run.validation.X)
+            self.expected = float(np.mean(run.targets.correct(outputs, run.validation.y)))
+
+    weights = np.where(ROWS % 3 == 0, 5.0, 0.1)
+    look, options = Look(), {"optimizer": cp.SGD(1e-300), "sample_weight": weights, "epochs": 1}
+    net = fitted(classifier(), callbacks=look, validation_fraction=0.4, metrics="accuracy", **options)
+    row = net.history[0]
+    assert look.held.weights is None
+    assert row["val_accuracy"] == look.expected
+    given = fitted(classifier(), X_val=X, y_val=Y, **options)
+    plain = given.evaluate(X, Y)
+    assert given.history[0]["accuracy"] == given.history[0]["val_accuracy"] == plain["accuracy"]
+    assert given.history[0]["val_cost"] == plain["cost"]
+    assert given.history[0]["cost"] == pytest.approx(given.evaluate(X, Y, sample_weight=weights)["cost"])
+
+
+def test_preprocessing_knows_nothing_of_the_validation_part(tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    for x in (X, np.load(tmp_path / "X.npy", mmap_mode="r")):
+
+        class Look(cp.Callback):
+            def on_fit_begin(self, run):
+                self.examples = [batch.examples for batch in run.batches(1)]
+                self.rows = np.concatenate([batch.X for batch in run.batches(1)])
+
+        look = Look()
+        net = fitted(classifier(preprocessing="standardize"), x=x, validation_fraction=0.25, callbacks=look)
+        np.testing.assert_allclose(look.rows.mean(axis=0), 0, atol=1e-12)
+        np.testing.assert_allclose(look.rows.std(axis=0), 1, rtol=1e-12)
+        assert net.preprocessing != cp.Affine.standardize(X)
+
+
+def test_a_metric_without_a_value_on_the_validation_data_is_told_before_training():
+    pytest.importorskip("sklearn")
+    net = classifier()
+    before = net.theta.copy()
+    with pytest.raises(DataError, match="roc_auc has no value"):
+        net.fit(X, Y, metrics="roc_auc", X_val=X[Y == "a"], y_val=Y[Y == "a"])
+    np.testing.assert_array_equal(net.theta, before)
+    assert net.history is None
+
+
+@pytest.mark.parametrize("limit", [1e-9, None])
+def test_lbfgs_stops_within_a_line_search(monkeypatch, limit):
+    pytest.importorskip("scipy")
+    from clearprop.training.loop import TrainingRun
+
+    net = regressor()
+    seen = {"calls": 0, "theta": net.theta.copy()}
+    watch = TrainingRun._watch_time
+
+    class Look(cp.Callback):
+        def on_epoch_end(self, run, row):
+            seen["theta"], seen["calls"] = run.state.theta.copy(), 0
+
+    def counted(self, now):
+        watch(self, now)
+        seen["calls"] += 1
+        if self.epoch == 3 and seen["calls"] == 2:  # the first evaluation after the third iteration
+            self.stop("enough")
+
+    monkeypatch.setattr(TrainingRun, "_watch_time", counted)
+    history = net.fit(X, T, optimizer="lbfgs", epochs=50, callbacks=Look(), time_limit=limit)
+    np.testing.assert_array_equal(net.theta, seen["theta"])
+    assert (history.stopped, len(history)) == (("time limit", 0) if limit else ("enough", 3))
+
+
 def test_a_time_limit_stops():
     history = classifier().fit(X, Y, epochs=10**9, time_limit=0.05)
     assert history.stopped == "time limit"
@@ -530,7 +666,8 @@ def test_a_network_trains_on_every_rung(engine):
 
 def test_the_history_says_where_it_was_made():
     history = fitted(classifier()).history
-    assert history.engine.startswith("engine: ")
-    assert {"engine", "python", "numpy", "machine", "blas", "threads"} <= set(history.environment)
+    assert history.engine.startswith("engine: batch, the fastest rung that supports this network.")
+    assert fitted(classifier(), engine="example", epochs=1).history.engine == "engine: example, as asked."
+    assert {"engine", "python", "numpy", "machine", "blas", "blas_threads"} <= set(history.environment)
     assert history.stopped == "epochs"
     assert history.rolling[-1]["examples"] > 0

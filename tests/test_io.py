@@ -877,11 +877,11 @@ UNSOUND = {
     "size left out": (setting("architecture", architecture(n_in=None)), "has the size None"),
     "size true": (
         setting("architecture", architecture({"kind": "layer", "name": "dropout", "size": True})),
-        "has the size True",
+        "size of Dropout must be a whole number >= 1. Got True",
     ),
     "negative size": (
         setting("architecture", architecture({"kind": "layer", "name": "dropout", "size": -1})),
-        r"layers\[1\] has the size -1",
+        "size of Dropout must be a whole number >= 1. Got -1",
     ),
     "sizes that differ": (setting("architecture", architecture(n_out=3)), "expects 1 inputs"),
     "a network of the size of the world": (setting("architecture", architecture(n_out=10**30)), "neurons"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from tests.networks import (
 )
 
 from clearprop.activations import activations, per_neuron
+from clearprop.costs import costs
 from clearprop.engines import engines
 from clearprop.errors import DTypeError, OptionError, ShapeError, UnknownNameError, UnsupportedError
 from clearprop.initializers import initializers
@@ -34,12 +37,14 @@ from clearprop.layers import (
     Dropout,
     Layer,
     LayerNorm,
+    Parameter,
     Residual,
     chain_forward,
     layers,
     size_chain,
 )
 from clearprop.model import Model, State
+from clearprop.random import Purpose, stream
 
 ZOO = zoo()
 BATCH = engines()["batch"]
@@ -181,14 +186,95 @@ def test_per_example_gradients(case: Case) -> None:
 def test_per_example_gradients_are_refused_where_the_batch_is_coupled() -> None:
     p = problem(Case("norm", [Dense(4, "tanh"), BatchNorm(), Dense(2)]), 5, training=True)
     trace = BATCH.trace(*p)
-    with pytest.raises(UnsupportedError) as caught:
-        _ = trace[2].per_example
-    assert str(caught.value) == (
-        "BatchNorm in training mode couples the examples of a batch, so the gradient of one example does "
-        "not exist on its own. Ask in inference mode (training=False)."
+    message = (
+        "layers[2] BatchNorm couples the examples of a batch in training, so the gradient of one example "
+        "does not exist on its own in layers[1]. Ask in inference mode (training=False)."
     )
+    with pytest.raises(UnsupportedError) as caught:
+        _ = trace[1].per_example
+    assert str(caught.value) == message
+    with pytest.raises(UnsupportedError) as caught:
+        _ = trace.per_example_gradient
+    assert str(caught.value) == message
+    with pytest.raises(UnsupportedError, match=r"layers\[2\] BatchNorm couples the examples"):
+        _ = trace[2].per_example
+    with pytest.raises(UnsupportedError, match="BatchNorm in training mode couples the examples"):
+        trace[2].layer.per_example(trace[2].forward, trace[2].backward)
+
+
+NORM = BatchNorm(epsilon=0.1)
+# A network, and the layers that have a gradient of every example in a training pass.
+COUPLED: dict[str, tuple[list[Layer], set[str]]] = {
+    "chain": ([Dense(4, "tanh"), NORM, Dense(3, "tanh"), Dense(2)], {"3", "4"}),
+    "two": ([NORM, Dense(3, "tanh"), NORM, Dropout(0.3), Dense(2)], {"4", "5"}),
+    "residual": (
+        [Dense(4), Residual([Dense(3, "tanh"), NORM, Dense()], shortcut=Dense(4)), Dense(2)],
+        {"2.body.3", "2.shortcut.1", "3"},
+    ),
+    "residual before": ([Residual([Dense(3, "tanh"), Dense(4)]), NORM, Dense(2)], {"3"}),
+    "branches": (
+        [Dense(4, "tanh"), Concatenate([[Dense(3), NORM, Dense(2)], Dense(2, "tanh"), []])],
+        {"2.branch1.3", "2.branch2.1"},
+    ),
+    "nested": (
+        [Concatenate([[Dense(2), Residual([NORM, Dense(2)]), Dense(2)], Dense(3)]), Dense(2, "tanh")],
+        {"1.branch1.2.body.2", "1.branch1.3", "1.branch2.1", "2"},
+    ),
+    "coupled behind": ([Concatenate([[NORM, Dense(2)], Dense(2)]), NORM, Dense(2)], {"3"}),
+}
+
+
+@pytest.mark.parametrize("name", COUPLED)
+def test_per_example_gradients_around_a_layer_that_couples_the_batch(name: str) -> None:
+    chain, allowed = COUPLED[name]
+    p = problem(Case(name, chain), 5, training=True)
+    trace = BATCH.trace(*p)
+    for entry in p.model.layout.entries:
+        layer = trace[entry.layer]
+        true = np.empty((5, entry.size))
+        for i in range(entry.size):
+            C = []
+            for h in (1e-5, -1e-5):
+                theta = p.state.theta.copy()
+                theta[entry.offset + i] += h
+                state = State(p.model, theta, p.state.buffers)
+                C.append(BATCH.trace(*p._replace(state=state)).costs)
+            true[:, i] = (C[0] - C[1]) / 2e-5
+        if entry.layer in allowed:
+            stack = getattr(layer.per_example, f"dC_d{entry.name}").reshape(5, -1)
+            np.testing.assert_allclose(stack, true, rtol=1e-6, atol=1e-8)
+            continue
+        with pytest.raises(UnsupportedError, match="couples the examples of a batch in training"):
+            _ = layer.per_example
+    refused = {address for address, layer in trace.layers.items() if layer.coupled is not None}
+    assert refused.isdisjoint(allowed)
+    assert refused | allowed >= {entry.layer for entry in p.model.layout.entries}
     with pytest.raises(UnsupportedError, match="couples the examples"):
         _ = trace.per_example_gradient
+    assert all(layer.coupled is None for layer in BATCH.trace(*p._replace(draws=None)).layers.values())
+
+
+def test_what_a_combinator_of_ones_own_holds_is_refused_with_it() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class OneAfterAnother(Residual):
+        parts_side_by_side = False
+
+    p = problem(Case("own", [OneAfterAnother([NORM, Dense(4)], Dense(4)), Dense(2)]), 5, training=True)
+    trace = BATCH.trace(*p)
+    refused = [address for address, layer in trace.layers.items() if layer.coupled is not None]
+    assert refused == ["1", "1.body.1", "1.body.2", "1.shortcut.1"]
+
+
+def test_the_gradients_in_front_of_a_coupling_layer_are_not_of_one_example() -> None:
+    p = problem(Case("norm", [Dense(4, "tanh"), NORM, Dense(2)]), 5, training=True)
+    trace = BATCH.trace(*p)
+    rows = trace[1].layer.per_example(trace[1].forward, trace[1].backward)["b"]
+    theta = p.state.theta.copy()
+    theta[p.model.layout.find("1.b").offset] += 1e-5
+    after = BATCH.trace(*p._replace(state=State(p.model, theta, p.state.buffers))).costs
+    true = (after - trace.costs) / 1e-5
+    assert relative(rows[:, 0], true) > 0.1
+    assert math.isclose(rows[:, 0].mean(), true.mean(), rel_tol=1e-3)
 
 
 # --- Statistics and noise
@@ -304,25 +390,42 @@ def test_shape_errors_name_both_sizes_and_the_layer(chain: list[Layer], message:
 
 
 OPTION_ERRORS: list[tuple[Any, type[Exception], str]] = [
-    (lambda: Dense(0), OptionError, "n_out of Dense must be a whole number of at least 1. Got 0."),
-    (lambda: Dense(2.5), OptionError, "n_out of Dense must be a whole number of at least 1. Got 2.5."),
-    (lambda: Dense(True), OptionError, "n_out of Dense must be a whole number of at least 1. Got True."),
-    (lambda: Dense("4"), OptionError, "n_out of Dense must be a whole number of at least 1. Got '4'."),
+    (lambda: Dense(0), OptionError, "n_out of Dense must be a whole number >= 1. Got 0."),
+    (lambda: Dense(2.5), DTypeError, "n_out of Dense must be a whole number >= 1. Got 2.5."),
+    (lambda: Dense(3.0), DTypeError, "n_out of Dense must be a whole number >= 1. Got 3.0."),
+    (lambda: Dense(True), DTypeError, "n_out of Dense must be a whole number >= 1. Got True."),
+    (lambda: Dense("4"), DTypeError, "n_out of Dense must be a whole number >= 1. Got '4'."),
+    (lambda: Dense(3, bias="no"), DTypeError, "bias of Dense must be True or False. Got 'no'."),  # type: ignore[arg-type]
+    (lambda: Activation(size=0), OptionError, "size of Activation must be a whole number >= 1. Got 0."),
     (lambda: Dense(2, n_in=0), OptionError, "n_in of Dense must be a whole number"),
     (lambda: Dense(2, "sigmiod"), UnknownNameError, "Did you mean 'sigmoid'?"),
-    (lambda: Dropout(1.0), OptionError, "rate of Dropout must be a number in [0, 1)"),
-    (lambda: Dropout(float("nan")), OptionError, "rate of Dropout must be a number in [0, 1)"),
+    (lambda: Dropout(1.0), OptionError, "rate of Dropout must be a finite number >= 0 and < 1. Got 1.0."),
+    (lambda: Dropout(float("nan")), OptionError, "rate of Dropout must be a finite number >= 0 and < 1."),
+    (lambda: Dropout(True), DTypeError, "rate of Dropout must be a finite number >= 0 and < 1. Got True."),
     (lambda: LayerNorm(0.0), OptionError, "epsilon of LayerNorm must be a finite number > 0."),
-    (lambda: BatchNorm(momentum=1.5), OptionError, "momentum of BatchNorm must be a number in [0, 1]."),
+    (lambda: BatchNorm(momentum=1.5), OptionError, "momentum of BatchNorm must be a finite number >= 0 and"),
+    (lambda: BatchNorm(momentum=True), DTypeError, "momentum of BatchNorm must be a finite number >= 0 and"),
+    (
+        lambda: BatchNorm(epsilon=True),
+        DTypeError,
+        "epsilon of BatchNorm must be a finite number > 0. Got True.",
+    ),
+    (lambda: LayerNorm(10**400), OptionError, "epsilon of LayerNorm must be a finite number > 0. Got 1000"),
     (lambda: Residual([]), OptionError, "body of Residual must hold at least one layer."),
     (lambda: Residual(3), OptionError, "expected a layer or a list of layers, got 3."),
     (lambda: Concatenate([]), OptionError, "branches of Concatenate must hold at least one branch."),
     (
         lambda: Concatenate([[], []], inputs=[1]),
         OptionError,
-        "one size of at least 1 for each of its 2 branches",
+        "one whole number >= 1 for each of its 2 branches. Got [1].",
     ),
-    (lambda: Concatenate([[], []], inputs=[0, 1]), OptionError, "one size of at least 1"),
+    *[
+        (lambda sizes=sizes: Concatenate([[], []], inputs=sizes), OptionError, f"branches. Got {sizes!r}.")
+        for sizes in ([0, 1], ["a", 2], [1.7, 2], [True, 2], 3)
+    ],
+    (lambda: Concatenate(5), OptionError, "branches of Concatenate must be a list of branches"),
+    (lambda: Concatenate("dense"), OptionError, "branches of Concatenate must be a list of branches"),
+    (lambda: Concatenate(Dense(2)), OptionError, "branches of Concatenate must be a list of branches"),
     (lambda: layers.make("dence"), UnknownNameError, "Did you mean 'dense'?"),
     (lambda: layers.make({"name": "dense", "size": 3}), OptionError, "Its options: 'n_out', 'activation'"),
     (lambda: layers.make(3), DTypeError, "expected a layer (a name or an object), got 3"),
@@ -336,6 +439,18 @@ def test_wrong_options(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
         make()
     assert message in str(caught.value)
+
+
+def test_options_are_stored_as_plain_data() -> None:
+    norm, dense = (
+        BatchNorm(epsilon=np.float32(1e-5), momentum=np.float64(1)),
+        Dense(np.int64(3), n_in=np.int8(2)),
+    )
+    joined = Concatenate([[], []], inputs=np.array([1, 2]))
+    stored = (norm.epsilon, norm.momentum, Dropout(np.float32(0.5)).rate, LayerNorm(1).epsilon)
+    assert stored == (float(np.float32(1e-5)), 1.0, 0.5, 1.0)
+    assert {type(value) for value in stored} == {float}
+    assert {type(value) for value in (dense.n_out, dense.n_in, *joined.inputs)} == {int}
 
 
 # --- Plain data
@@ -394,8 +509,49 @@ def test_every_initialiser_can_be_a_layers(name: str) -> None:
         spec: Any = {"name": "constant", "value": 0.5}
     else:
         spec = name
-    model = Case("any", [Dense(4, initializer=spec, bias_initializer=spec)]).model()
+    model = Case("any", [Dense(4, initializer=spec)]).model()
     assert np.all(np.isfinite(State.initial(model, 0, np.float64).theta))
+    model = Case("any", [Dense(4, bias_initializer=spec)]).model()
+    if name in ("normal", "uniform", "constant", "zeros"):
+        assert np.all(np.isfinite(State.initial(model, 0, np.float64).theta))
+        return
+    with pytest.raises(ShapeError, match=r"takes its scale from a weight matrix .* for biases use 'zeros'"):
+        State.initial(model, 0, np.float64)
+
+
+def initial(chain: list[Layer]) -> State:
+    return State.initial(Case("any", chain).model(), 3, np.float64)
+
+
+def test_initial_numbers_of_dense_chains_have_the_streams_0_1_2() -> None:
+    draw = {"initializer": "normal", "bias_initializer": "normal"}
+    params = initial([Dense(5, **draw), Dense(3, **draw), Dense(2, **draw)]).params
+    for i, array in enumerate(array for tree in params for array in (tree["W"], tree["b"])):
+        assert np.array_equal(array, stream(3, Purpose.INITIAL_WEIGHTS, i).normal(array.shape))
+
+
+def test_initial_weights_stay_whatever_the_other_layers_options() -> None:
+    usual = initial([Dense(5, "tanh"), LayerNorm(), Residual([Dense(4), Dense()]), Dense(2)])
+    other = initial(
+        [Dense(5, "prelu", bias=False), LayerNorm(), Residual([Dense(4, bias=False), Dense()]), Dense(2)]
+    )
+    assert np.array_equal(usual.params[2]["body"][0]["W"], other.params[2]["body"][0]["W"])
+    assert np.array_equal(usual.params[2]["body"][1]["W"], other.params[2]["body"][1]["W"])
+    assert np.array_equal(usual.params[3]["W"], other.params[3]["W"])
+
+
+def test_every_initial_array_has_a_stream_of_its_own() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Five(Activation):
+        def parameters(self) -> dict[str, Parameter]:
+            return {name: Parameter((2, 2), initializers.make("normal")) for name in "abcde"}
+
+    layout = Model(
+        size_chain([Five(), Dense(2), Residual(Five()), Five()], 2), costs.make("quadratic")
+    ).layout
+    flat = layout.initial(0, np.float64)
+    drawn = [entry for entry, parameter in layout.declared if not isinstance(parameter.initial, float)]
+    assert len({flat[entry.block][:2].tobytes() for entry in drawn}) == len(drawn) == 16
 
 
 def test_masks_select_entries() -> None:

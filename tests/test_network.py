@@ -198,6 +198,45 @@ def test_initialize_draws_anew_in_place():
     np.testing.assert_array_equal(net.initialize().theta, cp.Network([2, 3, 1], seed=2).theta)
 
 
+def test_build_keeps_a_built_network():
+    net = cp.Network([cp.Dense(3), cp.Dense()], seed=1).build(2, 1)
+    net.fit(X[:, :2], X[:, 0], epochs=1)
+    before = net.theta.copy()
+    assert net.build() is net.build(2) is net.build(n_in=2, n_out=1) is net
+    for sizes in ({"n_in": 3}, {"n_in": 2, "n_out": 4}):
+        with pytest.raises(
+            ShapeError, match=r"built for 2 inputs and 1 outputs\. Got n_(in=3|out=4); make .*init"
+        ):
+            net.build(**sizes)
+    np.testing.assert_array_equal(net.theta, before)
+    assert net.epochs_trained == 1
+
+
+def test_the_position_is_saved_copied_and_reset(tmp_path):
+    net = cp.Network([cp.Dense(2, "softmax")], n_in=X.shape[1])
+    assert (net.epochs_trained, net.steps_trained) == (0, 0)
+    net.fit(X, np.arange(N) % 2, epochs=3, batch_size=N)
+    for other in (net, net.copy(), cp.load(net.save(tmp_path / "net.safetensors"))):
+        assert (other.epochs_trained, other.steps_trained) == (3, 3)
+    assert (net.initialize().epochs_trained, net.steps_trained) == (0, 0)
+
+
+def test_a_file_without_a_position_starts_at_zero(tmp_path, monkeypatch):
+    from clearprop import persistence
+
+    def older(path, *, extra, **rest):
+        del extra["epochs_trained"], extra["steps_trained"]
+        written(path, extra=extra, **rest)
+
+    written = persistence.save_model
+    net = cp.Network([3, 2])
+    net.epochs_trained = net.steps_trained = 4
+    with monkeypatch.context() as patch:
+        patch.setattr(persistence, "save_model", older)
+        path = net.save(tmp_path / "net.safetensors")
+    assert (cp.load(path).epochs_trained, cp.load(path).steps_trained) == (0, 0)
+
+
 def test_freeze_takes_addresses_globs_and_numbers():
     net = cp.Network([2, 3, 1])
     assert net.freeze(1, "2.b", "1").frozen == ("1", "2.b")
@@ -228,13 +267,15 @@ def test_outputs_do_not_depend_on_the_chunk():
     )
 
 
-def test_evaluate_weighs_examples():
+def test_weights_enter_the_cost_and_the_metrics_but_not_the_accuracy():
     net = rich()
     net.fit(X, Y, epochs=3)
     weights = RNG.uniform(size=N)
     right = net.predict(X) == Y
-    measured = net.evaluate(X, Y, sample_weight=weights, metrics=["accuracy", "log_loss"])
-    assert measured["accuracy"] == pytest.approx(np.average(right, weights=weights))
+    measured = net.evaluate(X, Y, sample_weight=weights, metrics=["accuracy", "log_loss", "f1"])
+    assert measured["accuracy"] == np.mean(right)
+    assert measured == net.evaluate(X, Y, sample_weight=weights, metrics=["log_loss", "f1"])
+    assert measured["log_loss"] != net.evaluate(X, Y, metrics=["log_loss"])["log_loss"]
     trace = net.trace(X, Y, sample_weight=weights)
     assert measured["cost"] == pytest.approx(np.average(trace.costs, weights=weights))
     assert measured["cost"] == pytest.approx(trace.cost)
@@ -371,6 +412,8 @@ def test_a_saved_network_comes_back_to_the_bit(trained, tmp_path):
         "preprocessing",
         "cost",
         "layers",
+        "epochs_trained",
+        "steps_trained",
     ):
         assert getattr(again, name) == getattr(trained, name), name
     assert again.extra == {"data": "made"}

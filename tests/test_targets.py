@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import clearprop as cp
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError
@@ -32,7 +33,6 @@ def fitted(net, y, epochs=200):
 LABELS = {
     "text": np.array(["ant", "bee", "cat"])[THIRD],
     "wide text": np.array(["ant", "bee", "cat"])[THIRD].astype("<U20"),
-    "bytes": np.array([b"a", b"b", b"c"])[THIRD],
     "int64": THIRD,
     "int8 from -1": (THIRD - 1).astype(np.int8),
     "uint16 from 500": (THIRD + 500).astype(np.uint16),
@@ -288,7 +288,7 @@ def test_targets_that_do_not_fit_the_network(case):
             "holds the label 'dog' in row 1, which is none of the classes 'ant', 'bee'",
         ),
         ([1, 2], DataError, "y holds numbers; this network was trained on labels such as 'ant'"),
-        ([b"ant", b"bee"], DataError, "y holds bytes; this network was trained"),
+        ([b"ant", b"bee"], DTypeError, "y holds bytes; .*Decode them first"),
         (np.eye(2), ShapeError, r"labels must be \(examples,\)"),
     ],
 )
@@ -312,3 +312,26 @@ def test_labels_that_the_network_never_saw(y, error, message):
 def test_bad_classes(classes, task, message):
     with pytest.raises(OptionError, match=message):
         cp.Network([2, 2], classes=classes, task=task)
+
+
+@pytest.mark.parametrize(
+    "y", [np.array([b"a", b"b"])[SIDE], np.array([b"a", b"b"], dtype=object)[SIDE], [b"a", b"b"] * (N // 2)]
+)
+def test_bytes_are_refused_because_no_file_could_keep_them(y):
+    net = softmax()
+    with pytest.raises(DTypeError, match=r"y holds bytes; .*Decode them first"):
+        net.fit(X, y)
+    assert not net.is_built
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "lil", "dok", "dia", "bsr"])
+@pytest.mark.parametrize("form", ["matrix", "array"])
+def test_sparse_targets_train_like_dense_ones(kind, form):
+    sparse = getattr(scipy.sparse, f"{kind}_{form}")
+    for rows, net in ((np.eye(3)[THIRD], softmax), (SIDE[:, None].astype(float), sigmoid)):
+        found, expected = net(), net()
+        options = {"epochs": 2, "validation_fraction": 0.2, "metrics": ["f1"]}
+        found.fit(X, sparse(rows), **options)
+        expected.fit(X, rows, **options)
+        np.testing.assert_array_equal(found.theta, expected.theta)
+        assert found.evaluate(X, sparse(rows)) == expected.evaluate(X, rows)

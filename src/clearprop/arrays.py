@@ -88,7 +88,7 @@ def sum_examples(x: Array, out: Array | None = None) -> Array:
     >>> sum_examples(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([4., 6.])
     """
-    return x.sum(axis=0) if out is None else np.add.reduce(x, axis=0, out=out)
+    return namespace(x).sum(x, axis=0) if out is None else np.add.reduce(x, axis=0, out=out)
 
 
 def one(x: Array) -> Any:

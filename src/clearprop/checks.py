@@ -48,7 +48,10 @@ def as_number(
     wanted = f"a finite number {' and '.join(bounds)}".rstrip()
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise DTypeError(_sentence(what, wanted, value))
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
     fits = (
         math.isfinite(number)
         and (above is None or number > above)

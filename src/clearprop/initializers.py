@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from clearprop.checks import check_number
 from clearprop.errors import OptionError, ShapeError
 from clearprop.registry import Described, Registry
 
@@ -81,20 +82,6 @@ def _fans(initializer: Initializer, shape: Shape) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _set_number(initializer: Initializer, option: str, low: float = -math.inf) -> None:
-    """Store an option as a float; raise `OptionError` unless it is finite and at least `low`."""
-    value = getattr(initializer, option)
-    number = math.nan
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating):
-        number = float(value)
-    if not (math.isfinite(number) and number >= low):
-        need = "a finite number" if low == -math.inf else f"a finite number of at least {low:g}"
-        raise OptionError(
-            f"the {option!r} of initializer {initializer.name!r} must be {need}. Got {value!r}."
-        )
-    object.__setattr__(initializer, option, number)
-
-
 def _symmetric(stream: RandomStream, shape: Shape, bound: float) -> Float64:
     """Return numbers uniform in [-bound, bound)."""
     return bound * (2.0 * stream.uniform(shape) - 1.0)
@@ -114,7 +101,7 @@ class Normal(Initializer):
     std: float = 1.0
 
     def __post_init__(self) -> None:
-        _set_number(self, "std", low=0.0)
+        check_number(self, "std", at_least=0)
 
     def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
         """Return std * N(0, 1)."""
@@ -132,11 +119,11 @@ class Uniform(Initializer):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        _set_number(self, "low")
-        _set_number(self, "high")
+        check_number(self, "low")
+        check_number(self, "high")
         if self.low > self.high:
             raise OptionError(
-                f"initializer 'uniform' needs low <= high. Got low={self.low!r}, high={self.high!r}."
+                f"low of Uniform must be at most high. Got low={self.low!r}, high={self.high!r}."
             )
 
     def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
@@ -154,7 +141,7 @@ class Constant(Initializer):
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        _set_number(self, "value")
+        check_number(self, "value")
 
     def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
         """Return an array full of the value; draws nothing."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from clearprop.engines import Engine, TrainingOptions, engines
 from clearprop.errors import OptionError, UnknownNameError, did_you_mean, one_of
+from clearprop.fitting.environment import THREAD_VARIABLES, blas_threads
 from clearprop.model import Draws
 
 if TYPE_CHECKING:
@@ -137,27 +138,15 @@ def ladder(
 def machine() -> Machine:
     """Return what the speed of a rung depends on besides the code: processor, BLAS, threads, versions."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     return Machine(
         processor=platform.machine(),
         cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         blas=f"{blas.get('name', '?')} {blas.get('version', '?')}",
-        blas_threads=_blas_threads(),
-        variables={name: os.environ[name] for name in variables if name in os.environ},
+        blas_threads=blas_threads(),
+        variables={name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         python=platform.python_version(),
         numpy=np.__version__,
     )
-
-
-def _blas_threads() -> int | None:
-    try:
-        from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
-    except ImportError:
-        return None
-    # SciPy brings a BLAS of its own; NumPy's is the one under numpy.libs, or the only one.
-    pools = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
-    ours = [pool for pool in pools if "numpy" in str(pool.get("filepath", ""))] or pools
-    return int(ours[0]["num_threads"]) if ours else None
 
 
 def _names(rungs: Sequence[str] | None) -> tuple[str, ...]:

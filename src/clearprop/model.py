@@ -126,16 +126,33 @@ class Layout:
         return found
 
     def initial(self, seed: int, dtype: Any) -> Array:
-        """Return the flat vector of initial values, a function of the seed and each entry's place alone."""
+        """Return the flat vector of initial values, a function of the seed and each entry's address alone.
+
+        Name k (0, 1, …) of layer l draws from ``stream(seed, INITIAL_WEIGHTS, 2 l + k)`` for k < 2, and from
+        ``stream(seed, INITIAL_WEIGHTS, l, k)`` beyond. l counts all layers as `Model.walk` yields them, from
+        0. So taking away the biases of one layer leaves all others as they were.
+        Errors: `ShapeError` where an initialiser that needs the sizes of a weight matrix is given biases.
+        """
         flat = np.empty(self.size, dtype=dtype)
-        for i, (entry, parameter) in enumerate(self.declared):
+        places = self._places
+        for entry, parameter in self.declared:
             if isinstance(parameter.initial, Initializer):
-                shape = entry.shape if len(entry.shape) == 2 else (entry.size, 1)
-                source = stream(seed, Purpose.INITIAL_WEIGHTS, i)
-                flat[entry.block] = parameter.initial.draw(shape, parameter.gain, source).reshape(-1)
+                source = stream(seed, Purpose.INITIAL_WEIGHTS, *places[entry.address])
+                drawn = parameter.initial.draw(entry.shape, parameter.gain, source)
+                flat[entry.block] = drawn.reshape(-1)
             else:
                 flat[entry.block] = parameter.initial
         return flat
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, ...]]:
+        """The position of every entry's stream, by the entry's address."""
+        walked = (inner for i, top in enumerate(self.layers, 1) for inner in top.walk(str(i)))
+        return {
+            f"{address}.{name}": (2 * index + k,) if k < 2 else (index, k)
+            for index, (address, layer) in enumerate(walked)
+            for k, name in enumerate(self.declare(layer))
+        }
 
 
 def _grow(layer: Layer, declare: Declare, arrays: Iterator[Array]) -> Tree:

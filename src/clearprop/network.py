@@ -12,13 +12,15 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.costs import Cost
 from clearprop.engines import Engine, choose_engine
-from clearprop.errors import DTypeError, NotInitializedError, ShapeError, UnknownNameError
+from clearprop.errors import DTypeError, NotInitializedError, ShapeError
 from clearprop.fitting import (
     affine_of,
+    check_patterns,
+    check_sizes,
     fit,
     make_metrics,
-    matches,
-    penalty_mask,
+    outputs_of,
+    penalized_gradient,
     read_examples,
     read_features,
     ready_for,
@@ -44,8 +46,6 @@ from clearprop.training.targets import Targets, check_classes
 from clearprop.views import ParameterViews, class_probabilities, numbers_like, summary_table
 
 __all__ = ["Network", "load"]
-
-_CHUNK_BYTES = 1 << 22
 
 
 class Network:
@@ -103,6 +103,7 @@ class Network:
         self.penalty = Penalty()
         self.frozen: tuple[str, ...] = ()
         self.extra: dict[str, Any] = {}
+        self.epochs_trained = self.steps_trained = 0
         self._model: Model | None = None
         self._state: State | None = None
         if self._description.is_complete:
@@ -114,8 +115,12 @@ class Network:
         """Fix all sizes and draw the initial parameters; fit does it by itself.
 
         n_in: number of inputs, where none was given yet. n_out: for a last layer whose size was left out.
+        A network that is built already stays as it is; `initialize` draws anew.
         Errors: `ShapeError` naming both sizes and the layer; `NotInitializedError` without n_in.
         """
+        if self._model is not None:
+            check_sizes(self._model, n_in, n_out)
+            return self
         known = self._description.n_in
         if n_in is not None and known is not None and n_in != known:
             raise ShapeError(f"this network was made for {known} inputs. Got n_in={n_in}.")
@@ -130,11 +135,15 @@ class Network:
         return self
 
     def initialize(self, seed: int | None = None) -> Network:
-        """Draw the initial parameters anew, from `seed` if one is given; views of them stay views."""
+        """Draw the initial parameters anew, from `seed` if one is given; views of them stay views.
+
+        `epochs_trained` and `steps_trained`, from which the randomness of training goes on, are 0 again.
+        """
         if seed is not None:
             self.seed = check_seed(seed)
         fresh = State.initial(self.model, self.seed, self.dtype)
         self.theta[:], self.buffers[:] = fresh.theta, fresh.buffers
+        self.epochs_trained = self.steps_trained = 0
         return self
 
     @property
@@ -218,10 +227,7 @@ class Network:
         Errors: `UnknownNameError` for a pattern that matches nothing.
         """
         wanted = [str(pattern) for pattern in patterns]
-        for pattern in wanted:
-            if not any(matches(e.address, pattern) for e in self.model.layout.entries):
-                known = ", ".join(e.address for e in self.model.layout.entries)
-                raise UnknownNameError(f"no parameter matches {pattern!r}. There are: {known}.")
+        check_patterns(self.model, wanted)
         self.frozen = tuple(dict.fromkeys([*self.frozen, *wanted]))
         return self
 
@@ -241,9 +247,7 @@ class Network:
         rung = self._engine(engine)
         features = read_features(self, X)
         rows = Examples.prepare(features, np.empty((features.shape[0], 0)), None, self.dtype, affine_of(self))
-        chunk = max(1, min(4096, _CHUNK_BYTES // rows.row_bytes))
-        found = [rung.outputs(self.model, self.state, part) for part, _, _ in rows.batches(chunk)]
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        return outputs_of(rung, self.model, self.state, rows)
 
     def predict(self, X: Any, engine: str | None = None) -> Array:
         """Return predictions in the form that y had in fit: labels, one-hot rows, or real numbers.
@@ -272,7 +276,10 @@ class Network:
         sample_weight: Any = None,
         engine: str | None = None,
     ) -> dict[str, float]:
-        """Return {"cost": …, "accuracy": … (for classes), and each metric asked for} in inference mode."""
+        """Return {"cost": …, "accuracy": … (for classes), and each metric asked for} in inference mode.
+
+        Weights enter the cost and the metrics; the accuracy is the plain share of examples.
+        """
         network = ready_for(self, X, y)
         targets = targets_of(network, y)
         examples = read_examples(network, X, y, targets, sample_weight)
@@ -325,13 +332,8 @@ class Network:
         if not isinstance(penalty, bool | Penalty):
             raise DTypeError(f"penalty must be True, False or a Penalty. Got {penalty!r}.")
         trace = self.trace(X, y, sample_weight=sample_weight, training=training, engine=engine)
-        gradient = trace.gradient
         chosen = self.penalty if penalty is True else penalty
-        if isinstance(chosen, Penalty) and chosen.active:
-            n = len(trace.costs)
-            divisor = chosen.divisor(examples=n, batch=n)
-            chosen.add_gradient(gradient, self.theta, penalty_mask(self.model, chosen), divisor=divisor)
-        return gradient
+        return penalized_gradient(trace, self.theta, chosen) if chosen else trace.gradient
 
     def collapse(self) -> tuple[Array, Array]:
         """Return (W*, b*) of the one affine map z = x @ W*.T + b* that a net of linear layers amounts to.

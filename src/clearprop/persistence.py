@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clearprop.checks import as_whole
 from clearprop.errors import ClearpropError, FileFormatError
 from clearprop.io import LoadedModel, save_model
 from clearprop.training.data import Affine
@@ -31,6 +32,8 @@ def save(network: Network, path: Path, *, overwrite: bool, extra: Mapping[str, A
         "preprocessing": pre if isinstance(pre, str) else None,
         "targets": None if network.targets is None else network.targets.config(),
         "frozen": list(network.frozen),
+        "epochs_trained": network.epochs_trained,
+        "steps_trained": network.steps_trained,
         "penalty": network.penalty.config(),
         "extra": {**network.extra, **(extra or {})},
     }
@@ -63,6 +66,9 @@ def restore(network: Network, loaded: LoadedModel, path: Path) -> Network:
         network.frozen = tuple(content["frozen"])
         network.penalty = penalties.make(content["penalty"])
         network.extra = dict(content["extra"])
+        # Older files have neither.
+        network.epochs_trained = as_whole("epochs_trained", content.get("epochs_trained", 0), at_least=0)
+        network.steps_trained = as_whole("steps_trained", content.get("steps_trained", 0), at_least=0)
     except (KeyError, TypeError, ValueError, ClearpropError) as error:
         raise FileFormatError(
             f"{path} holds an architecture and parameters, but not what a network saves besides them: "

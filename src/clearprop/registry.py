@@ -98,7 +98,7 @@ class Registry(Generic[T]):
         """Return the description that `spec` means: a name, an instance, a class or a config.
 
         Errors: `UnknownNameError` for a name in no registry; `OptionError` for an option that
-        the thing does not have; `DTypeError` for anything else.
+        the thing does not have; `DTypeError` for anything else; and those of its constructor.
         """
         if isinstance(spec, str):
             return self._call(self[spec], {})
@@ -116,6 +116,8 @@ class Registry(Generic[T]):
     def _call(self, cls: type[T], options: Mapping[str, Any]) -> T:
         try:
             return cls(**options)
+        except DTypeError:  # the thing's own sentence on an option of the wrong type
+            raise
         except TypeError as error:
             known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
             raise OptionError(

@@ -59,6 +59,7 @@ def describe(spec: Any, cost: str | Cost | None, n_in: int | None, initializer: 
     if all(isinstance(item, int | np.integer) for item in spec):
         found, first, default = _from_sizes(list(spec), initializer)
     else:
+        _check_not_mixed(spec)
         found = tuple(_with_initializer(layers.make(item), initializer) for item in spec)
         first, default = found[0].n_in, _CANONICAL.get(_name(found[-1]), "mean_squared_error")
     if n_in is not None and first is not None and n_in != first:
@@ -74,6 +75,14 @@ def _from_sizes(sizes: list[Any], initializer: Any) -> tuple[tuple[Layer, ...], 
     biases = "normal" if initializer == "normal" else None
     dense = [Dense(n, "sigmoid", initializer=initializer, bias_initializer=biases) for n in widths]
     return tuple(dense), n_in, "quadratic"
+
+
+def _check_not_mixed(spec: Any) -> None:
+    """Raise `OptionError` where sizes stand among layers."""
+    for i, item in enumerate(spec):
+        if isinstance(item, int | np.integer) and not isinstance(item, bool):
+            do = f"give n_in={item}" if i == 0 else f"write Dense({item}, activation)"
+            raise OptionError(f"layers must be sizes or layers, not both: {do}. Got {item!r} among layers.")
 
 
 def _with_initializer(layer: Layer, initializer: Any) -> Layer:

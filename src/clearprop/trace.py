@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import UnknownNameError, did_you_mean, one_of
+from clearprop.errors import UnknownNameError, UnsupportedError, did_you_mean, one_of
 from clearprop.layers import Layer
 from clearprop.model import Model
 
@@ -47,7 +47,9 @@ class LayerTrace:
     backward: Any
     """The backward record; None for the input."""
     dC_da: Array
-    """Row x is ∂C_x/∂a, (n, n_out)."""
+    """Row x is ∂C_x/∂a, (n, n_out); n times ∂C/∂a where a later layer couples the examples."""
+    coupled: str | None = None
+    """Why no example has a gradient of its own here, in one sentence; None where each has one."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -68,8 +70,11 @@ class LayerTrace:
     def per_example(self) -> PerExample:
         """Gradients of C_x for every example x as stacks, times the example's weight where there are weights.
 
-        Errors: `UnsupportedError` where the examples of the batch are coupled.
+        Errors: `UnsupportedError` where this layer, or one that reads what it gives, couples the examples of
+        the batch: the parameters then act on C_x through the other examples too.
         """
+        if self.coupled is not None:
+            raise UnsupportedError(self.coupled)
         if self.layer is None:
             return PerExample({})
         tree = self.layer.per_example(self.forward, self.backward)
@@ -113,8 +118,9 @@ class _InputForward:
 class Trace:
     """One pass of one batch, open: ``trace[2].delta``, ``trace["3.body.1"].z``, ``trace[0].dC_da``.
 
-    Layer 0 is the input: ``trace[0].a`` is X and ``trace[0].dC_da`` the gradient with respect to it
-    (row x is ∂C_x/∂x).
+    Layer 0 is the input: ``trace[0].a`` is what the first layer got, X after the preprocessing of the
+    network if it has one, and ``trace[0].dC_da`` is the gradient with respect to that: row x is ∂C_x/∂a^0
+    (n times ∂C/∂a^0 in a training pass that couples the examples of the batch).
     """
 
     cost: float
@@ -161,7 +167,10 @@ class Trace:
 
     @property
     def per_example_gradient(self) -> Array:
-        """∂C_x/∂theta of every example, (n, size of theta), in the order of theta."""
+        """∂C_x/∂theta of every example, (n, size of theta), in the order of theta.
+
+        Errors: `UnsupportedError` where a layer couples the examples, see `LayerTrace.per_example`.
+        """
         parts = [
             getattr(self.layers[entry.layer].per_example, f"dC_d{entry.name}").reshape(len(self.costs), -1)
             for entry in self.model.layout.entries
@@ -189,20 +198,59 @@ def make_trace(
     """Join the records of one pass into a `Trace`. `dC_da`: ∂C_x/∂a of the last layer, rows weighted."""
     first = backward[0].dC_da_prev
     layers = {"0": LayerTrace("0", None, _InputForward(X), None, first)}
-    layers |= _trace_chain(model.layers, "", forward, backward, dC_da)
+    coupled = _coupled(model.layers, "") if training and model.couples_examples else {}
+    layers |= _trace_chain(model.layers, "", forward, backward, dC_da, coupled)
     cost = float(np.mean(costs if weights is None else weights * costs))
     return Trace(cost, costs, y, weights, engine, training, model, layers)
 
 
+def _coupled(chain: Sequence[Layer], prefix: str) -> dict[str, str]:
+    """Return, by address, the layers of a chain whose parameters act on C_x through other examples, with why.
+
+    Those are the layers up to the last one that couples the examples, with all that is inside them. Of the
+    parts of a combinator that stands last, side by side as they are, each is looked at on its own.
+    """
+    found: dict[str, str] = {}
+    behind: tuple[str, Layer] | None = None  # the nearest coupling layer at or behind the one looked at
+    for i in reversed(range(len(chain))):
+        layer, address = chain[i], f"{prefix}{i + 1}"
+        inside = list(layer.walk(address))
+        nearest = next(((a, inner) for a, inner in inside if inner.couples_examples), None)
+        if behind is None and nearest is not None and layer.parts_side_by_side and not layer.couples_examples:
+            found[address] = _why(address, nearest)
+            for part, inner_chain in layer.parts().items():
+                found |= _coupled(inner_chain, f"{address}.{part}.")
+        elif behind is not None or nearest is not None:
+            found |= {a: _why(a, nearest or behind) for a, _ in inside}
+        behind = nearest or behind
+    return found
+
+
+def _why(address: str, coupling: tuple[str, Layer] | None) -> str:
+    assert coupling is not None
+    where, layer = coupling
+    return (
+        f"layers[{where}] {type(layer).__name__} couples the examples of a batch in training, so the "
+        f"gradient of one example does not exist on its own in layers[{address}]. Ask in inference mode "
+        "(training=False)."
+    )
+
+
 def _trace_chain(
-    chain: Sequence[Layer], prefix: str, forward: Sequence[Any], backward: Sequence[Any], dC_da: Array
+    chain: Sequence[Layer],
+    prefix: str,
+    forward: Sequence[Any],
+    backward: Sequence[Any],
+    dC_da: Array,
+    coupled: dict[str, str],
 ) -> dict[str, LayerTrace]:
     found: dict[str, LayerTrace] = {}
     for i, layer in enumerate(chain):
         address = f"{prefix}{i + 1}"
         error = backward[i + 1].dC_da_prev if i + 1 < len(chain) else dC_da
-        found[address] = LayerTrace(address, layer, forward[i], backward[i], error)
+        found[address] = LayerTrace(address, layer, forward[i], backward[i], error, coupled.get(address))
         for part, inner in layer.parts().items():
             records = forward[i].parts[part], backward[i].parts[part]
-            found |= _trace_chain(inner, f"{address}.{part}.", *records, layer.part_errors(backward[i])[part])
+            handed = layer.part_errors(backward[i])[part]
+            found |= _trace_chain(inner, f"{address}.{part}.", *records, handed, coupled)
     return found

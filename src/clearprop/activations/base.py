@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from clearprop.arrays import Array
-from clearprop.errors import OptionError, UnsupportedError
+from clearprop.errors import UnsupportedError
 from clearprop.registry import Described, Registry
 
 __all__ = ["ActivationFunction", "Params", "activations", "register"]
@@ -131,19 +130,3 @@ class ActivationFunction(Described):
     def resolved(self, n: int) -> ActivationFunction:
         """Return this activation for a layer of n neurons, or raise `ShapeError` if it cannot be."""
         return self
-
-
-def set_number(owner: ActivationFunction, option: str, above: float = -math.inf) -> None:
-    """Store an option of a frozen description as a Python float (which keeps the dtype of arrays).
-
-    Errors: `OptionError` unless it is a finite number greater than `above`.
-    """
-    value = getattr(owner, option)
-    number = math.nan
-    if not isinstance(value, bool | str):
-        with contextlib.suppress(TypeError, ValueError):
-            number = float(value)
-    if not (math.isfinite(number) and number > above):
-        need = "a finite number" if above == -math.inf else f"a finite number greater than {above:g}"
-        raise OptionError(f"the {option!r} of activation {owner.name!r} must be {need}. Got {value!r}.")
-    object.__setattr__(owner, option, number)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clearprop.activations.base import ActivationFunction, activations, set_number
+from clearprop.activations.base import ActivationFunction, activations
 from clearprop.arrays import (
     Array,
     at_least,
@@ -23,6 +23,7 @@ from clearprop.arrays import (
     real_part,
     softplus,
 )
+from clearprop.checks import check_number
 
 __all__ = ["ELU", "GELU", "SELU", "GELUTanh", "LeakyReLU", "Mish", "ReLU", "SiLU", "Softplus"]
 
@@ -76,7 +77,7 @@ class LeakyReLU(ActivationFunction):
     negative_slope: float = 0.01
 
     def __post_init__(self) -> None:
-        set_number(self, "negative_slope", above=0.0)
+        check_number(self, "negative_slope", above=0)
 
     @property
     def kinks(self) -> tuple[float, ...]:
@@ -119,7 +120,7 @@ class ELU(ActivationFunction):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        set_number(self, "alpha", above=0.0)
+        check_number(self, "alpha", above=0)
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, activations, set_number
+from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, activations
 from clearprop.arrays import Array, at_least, at_most, namespace, real_part, softmax
+from clearprop.checks import check_flag, check_number
 from clearprop.errors import OptionError, ShapeError
 
 __all__ = ["PReLU", "PerNeuron", "Softmax", "per_neuron"]
@@ -77,11 +78,8 @@ class PReLU(ActivationFunction):
     shared: bool = False
 
     def __post_init__(self) -> None:
-        set_number(self, "initial")
-        if not isinstance(self.shared, bool):
-            raise OptionError(
-                f"the 'shared' of activation 'prelu' must be True or False. Got {self.shared!r}."
-            )
+        check_number(self, "initial")
+        check_flag(self, "shared")
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,6 +58,7 @@ class Trained:
 def model_and_page(stem: str, output: Path | None, report: bool) -> tuple[Path, Path | None]:
     """Return where the model and the page go: ``--output``, or the name of the data in the current folder."""
     model = output if output is not None else Path(f"{stem}.safetensors")
+    _refuse_folder(model)
     if model.suffix.lower() in (".html", ".htm"):
         raise OptionError(
             f"--output is the path of the model; the page goes beside it with the ending .html. Got {model}."
@@ -74,18 +75,25 @@ def check_writable(paths: list[Path], force: bool) -> None:
         folder = path.parent
         if not folder.is_dir():
             raise MissingFileError(f"{path} cannot be written: there is no folder {folder}. Make it first.")
-        if path.is_dir():
+        _refuse_folder(path)
+        try:  # asking for permission is not enough: some file systems refuse what their folders permit
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".clearprop-"):
+                pass
+        except OSError as error:
             raise UnwritableFileError(
-                f"{path} is a folder. Give the name of a file in it: --output {path / 'model.safetensors'}."
-            )
-        if not os.access(folder, os.W_OK):
-            raise UnwritableFileError(f"{path} cannot be written: the folder {folder} does not permit it.")
+                f"{path} cannot be written: the folder {folder} does not permit it ({error.strerror})."
+            ) from None
     there = [str(path) for path in paths if path.exists()]
     if there and not force:
         raise WouldOverwriteError(
             f"{' and '.join(there)} {'exists' if len(there) == 1 else 'exist'}. "
             "Add --force to replace, or --output PATH to write elsewhere."
         )
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise UnwritableFileError(f"'{path}' is a folder; give the name of a file.")
 
 
 def build(dataset: Dataset, settings: Settings) -> Network:

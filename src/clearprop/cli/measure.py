@@ -61,7 +61,10 @@ def measure(network: Network, X: Array, y: Array) -> Measured:
     targets, names = network.targets, class_names(network)
     assert targets is not None, "only fitted networks are measured"
     if names is None:
-        metrics = network.evaluate(X, y, metrics=_regression_metrics(y) if targets.kind == "real" else ())
+        real = targets.kind == "real"
+        metrics = network.evaluate(X, y, metrics=_regression_metrics(y) if real else ())
+        if real:  # by its own name: while training, "cost" is in another unit
+            metrics = {network.cost.name if name == "cost" else name: v for name, v in metrics.items()}
         return Measured(metrics, np.asarray(y), network.predict(X), None, None)
     metrics = network.evaluate(X, y)
     encoded = targets.encode(y, network.dtype)
@@ -101,13 +104,10 @@ def headline(measured: Measured, part: str) -> str:
         return f"{part} accuracy {metrics['accuracy']:.2%} ({right} of {n}), cost {metrics['cost']:.4f}"
     if "accuracy" in metrics:
         return f"{part} accuracy {metrics['accuracy']:.2%} of {n}, cost {metrics['cost']:.4f}"
-    parts = [f"{part} cost {metrics['cost']:.4g} on {n} examples"]
-    short = {
-        "mean_absolute_error": "mean absolute error",
-        "root_mean_squared_error": "root mean squared error",
-    }
-    parts += [f"{short.get(name, 'R²')} {value:.4g}" for name, value in metrics.items() if name != "cost"]
-    return ", ".join(parts)
+    parts = [
+        f"{'R²' if name == 'r2' else name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items()
+    ]
+    return f"{part} {', '.join(parts)} on {n} examples".lstrip()
 
 
 def say_measured(output: Output, measured: Measured, part: str) -> None:

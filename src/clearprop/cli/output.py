@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from rich.console import Console
 from rich.text import Text
 
 from clearprop.arrays import Array
+from clearprop.errors import UnwritableFileError
 from clearprop.report import most_frequent_mistakes
 
-__all__ = ["Output", "confusion_lines", "pairs", "plain", "table"]
+__all__ = ["Output", "confusion_lines", "pairs", "plain", "table", "writing_results"]
 
 _MOST_CLASSES = 20
 
@@ -44,12 +46,15 @@ class Output:
     def say(self, line: str | Text = "") -> None:
         """Print a line of the result, unless JSON is wanted."""
         if not self.as_json:
-            self.console.print(line, soft_wrap=True)
+            with writing_results():
+                self.console.print(line, soft_wrap=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Print the result as one JSON object, if that is wanted."""
         if self.as_json:
-            sys.stdout.write(json.dumps(plain(result), allow_nan=False, ensure_ascii=False) + "\n")
+            with writing_results():
+                sys.stdout.write(json.dumps(plain(result), allow_nan=False, ensure_ascii=False) + "\n")
+                sys.stdout.flush()
 
     def note_pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Print labels and texts as progress, wrapped where a terminal would break words."""
@@ -65,6 +70,19 @@ class Output:
     def width(self) -> int:
         """Columns of the terminal, 80 where there is none."""
         return self.console.width
+
+
+@contextlib.contextmanager
+def writing_results() -> Iterator[None]:
+    """Turn a failure to write to standard output, such as a full disk, into `UnwritableFileError`."""
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):  # what is still in the buffer would fail again at exit
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        raise UnwritableFileError(f"standard output could not be written ({error.strerror}).") from None
 
 
 def plain(value: Any) -> Any:

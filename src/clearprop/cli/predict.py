@@ -16,7 +16,7 @@ from clearprop.cli.errors import SUCCESS
 from clearprop.cli.job import check_writable
 from clearprop.cli.measure import class_names, probabilities
 from clearprop.cli.models import unlabelled
-from clearprop.cli.output import Output
+from clearprop.cli.output import Output, writing_results
 from clearprop.cli.threads import blas_threads
 from clearprop.errors import OptionError
 from clearprop.io import replace_text
@@ -69,7 +69,9 @@ def predict(
         replace_text(output, text, overwrite=force)
         out.say(str(output))
     else:
-        sys.stdout.write(text)
+        with writing_results():
+            sys.stdout.write(text)
+            sys.stdout.flush()
     return SUCCESS
 
 

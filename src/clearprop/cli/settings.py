@@ -65,12 +65,19 @@ class Settings:
                 f"--time-limit must be a finite number of seconds > 0. Got {self.time_limit!r}."
             )
         Dropout(0.0 if self.dropout is None else self.dropout)
+        if self.dropout and self.hidden == ():
+            raise OptionError("--dropout needs a hidden layer, and --hidden none has none. Leave one out.")
         for option, value in (("--test-fraction", self.test_fraction), ("--validation", self.validation)):
             if value is not None and not 0 <= value < 1:
                 raise OptionError(f"{option} must be in [0, 1). Got {value!r}.")
         if self.early_stopping and self.validation == 0:
             raise OptionError(
                 "--early-stopping needs validation data. Leave --validation out, or make it more than 0."
+            )
+        if self._schedule_monitors and self.validation == 0:
+            raise OptionError(
+                f"--schedule {self.schedule} follows the cost of validation data. Leave --validation out, or "
+                "make it more than 0."
             )
         if optimizers[self.optimizer].full_batch:
             self._check_full_batch()
@@ -105,7 +112,7 @@ class Settings:
         full = optimizers[self.optimizer].full_batch
         epochs = (10 if n >= _LARGE else 40) if image else min(max(10, _STEPS // steps), 500)
         few = n < _FEW and dataset.X_train.shape[1] > 2
-        dropout = 0.0 if full else 0.3 if image else 0.1 if few else 0.0
+        dropout = 0.0 if full or self.hidden == () else 0.3 if image else 0.1 if few else 0.0
         schedule = None if full else "one_cycle"
         return dataclasses.replace(
             self,
@@ -115,12 +122,18 @@ class Settings:
             epochs=self.epochs or (200 if full else epochs),
             batch_size=n if full else batch,
             schedule=None if self.schedule == "none" else self.schedule or schedule,
-            validation=self.validation
-            if self.validation is not None
-            else 0.1
-            if self.early_stopping
-            else 0.0,
+            validation=self._validation(),
         )
+
+    def _validation(self) -> float:
+        """Return the share split off where something follows it: never the test part, which only measures."""
+        if self.validation is not None:
+            return self.validation
+        return 0.1 if self.early_stopping or self._schedule_monitors else 0.0
+
+    @property
+    def _schedule_monitors(self) -> bool:
+        return self.schedule not in (None, "none") and schedules.make(self.schedule).monitors
 
     def make_optimizer(self) -> Optimizer:
         """Return the optimiser; L-BFGS counts its iterations as epochs."""

@@ -20,7 +20,7 @@ _DEFAULT = 1
 def blas_threads(threads: int | None) -> Iterator[None]:
     """Run with so many BLAS threads; None: one, unless a variable of the environment says how many.
 
-    Needs threadpoolctl (scikit-learn brings it); without it the BLAS keeps its own number, and asking for
+    Needs threadpoolctl, of the extra "cli"; without it the BLAS keeps its own number, and asking for
     one raises `MissingDependencyError`.
     """
     if threads is None and machine().variables:
@@ -32,7 +32,7 @@ def blas_threads(threads: int | None) -> Iterator[None]:
         if threads is not None:
             raise MissingDependencyError(
                 "--threads needs threadpoolctl, which is not installed; install it: "
-                "pip install threadpoolctl, or set OPENBLAS_NUM_THREADS."
+                'pip install "clearprop[cli]", or set OPENBLAS_NUM_THREADS.'
             ) from None
         yield
         return

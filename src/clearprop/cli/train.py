@@ -26,6 +26,7 @@ from clearprop.cli.output import Output
 from clearprop.cli.settings import FEWEST_FOR_TEST, Settings, parse_hidden
 from clearprop.cli.threads import blas_threads, threads_sentence
 from clearprop.datasets import Dataset
+from clearprop.errors import UnwritableFileError
 from clearprop.network import Network
 from clearprop.optimizers import optimizers
 from clearprop.report import Answers, Report, require_matplotlib, write_page
@@ -33,6 +34,11 @@ from clearprop.report import Answers, Report, require_matplotlib, write_page
 __all__ = ["train"]
 
 _TEST_FRACTION = 0.2
+_COST_UNIT = "the target's variance"
+_SCALED_COST = (
+    f"costs are in units of {_COST_UNIT} (1 is that of always giving the mean); "
+    "the result is in the target's own unit"
+)
 _LONGEST_NAMES = 100_000  # characters: a model file's header is bounded
 
 
@@ -111,7 +117,11 @@ def _run(
     network.save(model, overwrite=force)
     if page is not None:
         write_page(page, _report(trained, model), overwrite=force)
-    _say(trained, model, page, output)
+    try:
+        _say(trained, model, page, output)
+    except UnwritableFileError as error:  # the result is safe
+        beside = "" if page is None else f", the page as {page}"
+        raise UnwritableFileError(f"{error} The model was saved as {model}{beside}.") from None
     return INTERRUPTED if trained.interrupted else SUCCESS
 
 
@@ -157,6 +167,7 @@ def _preamble(network: Network, dataset: Dataset, settings: Settings) -> list[tu
         ),
         ("training", _how(settings)),
         ("computing", threads_sentence()),
+        *([("costs", f"while training, {_SCALED_COST}")] if dataset.task == "regression" else []),
     ]
 
 
@@ -190,6 +201,7 @@ def _extra(trained: Trained, whole: Dataset, source: Source) -> dict[str, Any]:
             "seconds": round(trained.seconds, 3),
             "engine": "" if history is None else history.engine,
             "environment": {} if history is None else history.environment,
+            "cost_unit": _COST_UNIT if dataset.task == "regression" else None,
             "measured_on": trained.part,
             "measured": trained.measured.metrics,
         },
@@ -239,13 +251,12 @@ def _facts(trained: Trained, model: Path) -> list[tuple[str, str]]:
     scaling = (
         "each feature to mean 0, deviation 1" if dataset.scale == 1.0 else f"features × {dataset.scale:.6g}"
     )
-    if dataset.class_names is None:
-        scaling += "; the curves' cost is in units of the target's variance"
     ended = "" if history.stopped == "epochs" else f", stopped after {len(history)} epochs: {history.stopped}"
     return [
         ("Data", dataset.description),
         ("Examples", _parts(dataset)),
         ("Preprocessing", scaling),
+        *([("Costs", f"in the curves, {_SCALED_COST}")] if dataset.task == "regression" else []),
         ("Network", describe_layers(network)),
         ("Parameters", f"{network.n_parameters:,} in {settings.dtype}; cost {network.cost.name}"),
         ("Training", _how(settings)),

@@ -19,7 +19,6 @@ __all__ = [
     "divide",
     "fused_pair",
     "fused_pairs",
-    "option_in",
     "register",
     "register_pair",
     "xlogy",
@@ -227,18 +226,6 @@ def divide(y: Array, a: Array) -> Array:
     xp = namespace(a)
     overflows = xp.abs(a) <= xp.abs(y) / float(xp.finfo(a.dtype).max)
     return xp.where(overflows & (y != 0), xp.inf, y / xp.where(overflows, 1.0, a))  # type: ignore[no-any-return]
-
-
-def option_in(cost: Cost, option: str, value: Any, low: float, high: float, *, closed: bool = False) -> float:
-    """Return an option of a cost as a float; raise `OptionError` unless it lies in (low, high).
-
-    With `closed`, `low` itself is allowed.
-    """
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not (low < value < high or (closed and value == low)):
-        need = f"a number in {'[' if closed else '('}{low:g}, {high:g})"
-        raise OptionError(f"the {option!r} of cost {cost.name!r} must be {need}. Got {value!r}.")
-    return float(value)
 
 
 class _Rule(NamedTuple):

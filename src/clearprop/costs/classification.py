@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from clearprop.arrays import Array, at_least, namespace, real_part
-from clearprop.costs.base import ElementwiseCost, divide, option_in, register, xlogy
+from clearprop.checks import check_number
+from clearprop.costs.base import ElementwiseCost, divide, register, xlogy
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy", "Hinge", "SquaredHinge"]
 
@@ -37,8 +38,7 @@ class BinaryCrossEntropy(ElementwiseCost):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        s = option_in(self, "label_smoothing", self.label_smoothing, 0.0, 1.0, closed=True)
-        object.__setattr__(self, "label_smoothing", s)
+        check_number(self, "label_smoothing", at_least=0, below=1)
 
     def smoothed(self, y: Array) -> Array:
         """Return y' = (1 - s) y + s/2."""
@@ -77,8 +77,7 @@ class CrossEntropy(ElementwiseCost):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        s = option_in(self, "label_smoothing", self.label_smoothing, 0.0, 1.0, closed=True)
-        object.__setattr__(self, "label_smoothing", s)
+        check_number(self, "label_smoothing", at_least=0, below=1)
 
     def smoothed(self, y: Array) -> Array:
         """Return y' = (1 - s) y + s/k."""

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clearprop.arrays import Array, at_most, clip, magnitude, namespace, real_part
-from clearprop.costs.base import ElementwiseCost, divide, option_in, register, xlogy
+from clearprop.checks import as_number, check_number
+from clearprop.costs.base import ElementwiseCost, divide, register, xlogy
 from clearprop.errors import OptionError, ShapeError
 
 __all__ = [
@@ -133,7 +134,7 @@ class Huber(ElementwiseCost):
     threshold: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "threshold", option_in(self, "threshold", self.threshold, 0.0, math.inf))
+        check_number(self, "threshold", above=0)
 
     def c(self, a: Array, y: Array) -> Array:
         """Return d^2 / 2, or t (|d| - t/2) where |d| > t."""
@@ -207,13 +208,13 @@ class Pinball(ElementwiseCost):
             q = q.tolist()
         checked: float | tuple[float, ...]
         if not isinstance(q, tuple | list):
-            checked = option_in(self, "quantile", q, 0.0, 1.0)
+            checked = as_number("quantile of Pinball", q, above=0, below=1)
         elif q:
-            checked = tuple(option_in(self, f"quantile[{i}]", each, 0.0, 1.0) for i, each in enumerate(q))
-        else:
-            raise OptionError(
-                "the 'quantile' of cost 'pinball' is empty. Give one number, or one per output."
+            checked = tuple(
+                as_number(f"quantile[{i}] of Pinball", each, above=0, below=1) for i, each in enumerate(q)
             )
+        else:
+            raise OptionError("quantile of Pinball is empty. Give one number, or one per output.")
         object.__setattr__(self, "quantile", checked)
 
     def c(self, a: Array, y: Array) -> Array:

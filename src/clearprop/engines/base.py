@@ -140,7 +140,8 @@ def choose_engine(name: str, model: Model, options: TrainingOptions | None = Non
         for candidate in (c for c in _PREFERENCE if c in _engines):
             reason = _engines[candidate].supports(model, options)
             if reason is None:
-                return _engines[candidate], " ".join([f"engine: {candidate}.", *declined])
+                why = f"engine: {candidate}, the fastest rung that supports this network."
+                return _engines[candidate], " ".join([why, *declined])
             declined.append(f"{candidate} declined: {reason}")
         raise UnsupportedError(f"no engine can run this network. {' '.join(declined)}")
     if name not in _engines:
@@ -149,4 +150,4 @@ def choose_engine(name: str, model: Model, options: TrainingOptions | None = Non
     reason = _engines[name].supports(model, options)
     if reason is not None:
         raise UnsupportedError(f"engine {name!r} cannot run this network: {reason}")
-    return _engines[name], f"engine: {name}."
+    return _engines[name], f"engine: {name}, as asked."

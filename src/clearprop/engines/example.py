@@ -16,7 +16,14 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.engines.base import register_engine
-from clearprop.engines.one_by_one import OneByOne, unknown_layer
+from clearprop.engines.one_by_one import (
+    OneByOne,
+    backward_chain,
+    backward_parts,
+    forward_chain,
+    forward_parts,
+    unknown_layer,
+)
 from clearprop.layers import (
     Activation,
     ActivationBackward,
@@ -172,14 +179,14 @@ def _layer_norm_backward(layer: Any, record: Any, dC_da: Array, params: Tree) ->
 
 @forward.register(Residual)
 def _residual_forward(layer: Any, a_prev: Array, params: Tree, buffers: Tree, noise: Tree | None) -> Any:
-    records = _parts_forward(layer, dict.fromkeys(layer.parts(), a_prev), params, buffers, noise)
+    records = forward_parts(forward, layer, dict.fromkeys(layer.parts(), a_prev), params, buffers, noise)
     around = records["shortcut"][-1].a if layer.shortcut else a_prev
     return CombinatorForward(a_prev, records, records["body"][-1].a + around)
 
 
 @backward.register(Residual)
 def _residual_backward(layer: Any, record: Any, dC_da: Array, params: Tree) -> Any:
-    records = _parts_backward(layer, record, dict.fromkeys(layer.parts(), dC_da), params)
+    records = backward_parts(backward, layer, record, dict.fromkeys(layer.parts(), dC_da), params)
     around = records["shortcut"][0].dC_da_prev if layer.shortcut else dC_da
     return CombinatorBackward(dC_da, records, records["body"][0].dC_da_prev + around)
 
@@ -189,7 +196,7 @@ def _concatenate_forward(layer: Any, a_prev: Array, params: Tree, buffers: Tree,
     given = dict.fromkeys(layer.parts(), a_prev)
     if layer.inputs is not None:
         given = dict(zip(given, np.split(a_prev, np.cumsum(layer.inputs)[:-1]), strict=True))
-    records = _parts_forward(layer, given, params, buffers, noise)
+    records = forward_parts(forward, layer, given, params, buffers, noise)
     outputs = [chain[-1].a if chain else given[part] for part, chain in records.items()]
     return CombinatorForward(a_prev, records, np.concatenate(outputs))
 
@@ -201,47 +208,13 @@ def _concatenate_backward(layer: Any, record: Any, dC_da: Array, params: Tree) -
         len(chain[-1].a) if chain else size for chain, size in zip(record.parts.values(), passed, strict=True)
     ]
     errors = dict(zip(record.parts, np.split(dC_da, np.cumsum(widths)[:-1]), strict=True))
-    records = _parts_backward(layer, record, errors, params)
+    records = backward_parts(backward, layer, record, errors, params)
     handed = [chain[0].dC_da_prev if chain else errors[part] for part, chain in records.items()]
     dC_da_prev = np.concatenate(handed) if layer.inputs is not None else np.sum(handed, axis=0)
     return CombinatorBackward(dC_da, records, dC_da_prev)
 
 
-def _parts_forward(
-    layer: Layer, given: dict[str, Array], params: Tree, buffers: Tree, noise: Tree | None
-) -> dict[str, Any]:
-    return {
-        part: forward_chain(chain, given[part], params[part], buffers[part], noise[part] if noise else None)
-        for part, chain in layer.parts().items()
-    }
-
-
-def _parts_backward(layer: Layer, record: Any, errors: dict[str, Array], params: Tree) -> dict[str, Any]:
-    return {
-        part: backward_chain(chain, record.parts[part], errors[part], params[part])
-        for part, chain in layer.parts().items()
-    }
-
-
 # --- The network
-
-
-def forward_chain(chain: Sequence[Layer], a: Array, params: Any, buffers: Any, noise: Any) -> tuple[Any, ...]:
-    """Return the forward records of one example, first layer to last."""
-    records = []
-    for i, layer in enumerate(chain):
-        records.append(forward(layer, a, params[i], buffers[i], noise[i] if noise is not None else None))
-        a = records[-1].a
-    return tuple(records)
-
-
-def backward_chain(chain: Sequence[Layer], records: Any, dC_da: Array, params: Any) -> tuple[Any, ...]:
-    """Return the backward records of one example in the order of the layers; computed last to first."""
-    found: list[Any] = []
-    for i in reversed(range(len(chain))):
-        found.insert(0, backward(chain[i], records[i], dC_da, params[i]))
-        dC_da = found[0].dC_da_prev
-    return tuple(found)
 
 
 @register_engine
@@ -260,7 +233,7 @@ class ExampleEngine(OneByOne):
         self, model: Model, x: Any, params: Sequence[Tree], buffers: Sequence[Tree], noise: Any
     ) -> tuple[Any, ...]:
         """Return the forward records of one example."""
-        return forward_chain(model.layers, x, params, buffers, noise)
+        return forward_chain(forward, model.layers, x, params, buffers, noise)
 
     def backward(
         self, model: Model, forward: Sequence[Any], y: Any, weight: float, params: Sequence[Tree]
@@ -268,8 +241,8 @@ class ExampleEngine(OneByOne):
         """Return the backward records of one example."""
         if model.pair is None:
             dC_da = weight * model.cost.dC_da(forward[-1].a, y)  # BP1: ∇_a C; the layer adds ⊙ f'(z)
-            return backward_chain(model.layers, forward, dC_da, params)
+            return backward_chain(backward, model.layers, forward, dC_da, params)
         *hidden, last = model.layers
         delta = weight * model.pair.delta(model.cost, forward[-1].z, forward[-1].a, y)  # BP1, fused
         output = from_delta(last, forward[-1], delta, params[-1], {})
-        return (*backward_chain(hidden, forward[:-1], output.dC_da_prev, params[:-1]), output)
+        return (*backward_chain(backward, hidden, forward[:-1], output.dC_da_prev, params[:-1]), output)

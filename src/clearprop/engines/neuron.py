@@ -23,7 +23,14 @@ import numpy as np
 from clearprop.activations import ActivationFunction, PerNeuron
 from clearprop.arrays import Array
 from clearprop.engines.base import register_engine
-from clearprop.engines.one_by_one import OneByOne, unknown_layer
+from clearprop.engines.one_by_one import (
+    OneByOne,
+    backward_chain,
+    backward_parts,
+    forward_chain,
+    forward_parts,
+    unknown_layer,
+)
 from clearprop.layers import (
     Activation,
     ActivationBackward,
@@ -269,7 +276,7 @@ def _layer_norm_backward(layer: Any, record: Any, dC_da: Vector, params: Tree) -
 
 @forward.register(Residual)
 def _residual_forward(layer: Any, a_prev: Vector, params: Tree, buffers: Tree, noise: Tree | None) -> Any:
-    records = _parts_forward(layer, dict.fromkeys(layer.parts(), a_prev), params, buffers, noise)
+    records = forward_parts(forward, layer, dict.fromkeys(layer.parts(), a_prev), params, buffers, noise)
     around = records["shortcut"][-1].a if layer.shortcut else a_prev
     through = records["body"][-1].a
     a: Vector = [through[j] + around[j] for j in range(layer.n_out)]
@@ -278,7 +285,7 @@ def _residual_forward(layer: Any, a_prev: Vector, params: Tree, buffers: Tree, n
 
 @backward.register(Residual)
 def _residual_backward(layer: Any, record: Any, dC_da: Vector, params: Tree) -> Any:
-    records = _parts_backward(layer, record, dict.fromkeys(layer.parts(), dC_da), params)
+    records = backward_parts(backward, layer, record, dict.fromkeys(layer.parts(), dC_da), params)
     around = records["shortcut"][0].dC_da_prev if layer.shortcut else dC_da
     through = records["body"][0].dC_da_prev
     dC_da_prev: Vector = [through[k] + around[k] for k in range(layer.n_in)]
@@ -293,7 +300,7 @@ def _concatenate_forward(layer: Any, a_prev: Vector, params: Tree, buffers: Tree
         if layer.inputs is not None:
             given[part] = a_prev[first : first + layer.inputs[i]]
             first += layer.inputs[i]
-    records = _parts_forward(layer, given, params, buffers, noise)
+    records = forward_parts(forward, layer, given, params, buffers, noise)
     a: Vector = []
     for part, chain in records.items():
         a = a + (chain[-1].a if chain else given[part])
@@ -307,7 +314,7 @@ def _concatenate_backward(layer: Any, record: Any, dC_da: Vector, params: Tree) 
         width = len(chain[-1].a) if chain else (layer.inputs[i] if layer.inputs else layer.n_in)
         errors[part] = dC_da[first : first + width]
         first += width
-    records = _parts_backward(layer, record, errors, params)
+    records = backward_parts(backward, layer, record, errors, params)
     handed = [chain[0].dC_da_prev if chain else errors[part] for part, chain in records.items()]
     dC_da_prev: Vector = [error for block in handed for error in block]  # each block of inputs is read once …
     if layer.inputs is None:
@@ -315,43 +322,7 @@ def _concatenate_backward(layer: Any, record: Any, dC_da: Vector, params: Tree) 
     return CombinatorBackward(dC_da, records, dC_da_prev)
 
 
-def _parts_forward(
-    layer: Layer, given: dict[str, Vector], params: Tree, buffers: Tree, noise: Tree | None
-) -> dict[str, Any]:
-    return {
-        part: forward_chain(chain, given[part], params[part], buffers[part], noise[part] if noise else None)
-        for part, chain in layer.parts().items()
-    }
-
-
-def _parts_backward(layer: Layer, record: Any, errors: dict[str, Vector], params: Tree) -> dict[str, Any]:
-    return {
-        part: backward_chain(chain, record.parts[part], errors[part], params[part])
-        for part, chain in layer.parts().items()
-    }
-
-
 # --- The network: layer after layer, and back
-
-
-def forward_chain(
-    chain: Sequence[Layer], a: Vector, params: Any, buffers: Any, noise: Any
-) -> tuple[Any, ...]:
-    """Return the forward records of one example, first layer to last."""
-    records = []
-    for i, layer in enumerate(chain):
-        records.append(forward(layer, a, params[i], buffers[i], noise[i] if noise is not None else None))
-        a = records[-1].a
-    return tuple(records)
-
-
-def backward_chain(chain: Sequence[Layer], records: Any, dC_da: Vector, params: Any) -> tuple[Any, ...]:
-    """Return the backward records of one example in the order of the layers; computed last to first."""
-    found: list[Any] = []
-    for i in reversed(range(len(chain))):
-        found.insert(0, backward(chain[i], records[i], dC_da, params[i]))
-        dC_da = found[0].dC_da_prev
-    return tuple(found)
 
 
 @register_engine
@@ -370,7 +341,7 @@ class NeuronEngine(OneByOne):
         self, model: Model, x: Any, params: Sequence[Tree], buffers: Sequence[Tree], noise: Any
     ) -> tuple[Any, ...]:
         """Return the forward records of one example."""
-        return forward_chain(model.layers, x, params, buffers, noise)
+        return forward_chain(forward, model.layers, x, params, buffers, noise)
 
     def backward(
         self, model: Model, forward: Sequence[Any], y: Any, weight: float, params: Sequence[Tree]
@@ -379,8 +350,8 @@ class NeuronEngine(OneByOne):
         a = np.array(forward[-1].a)
         if model.pair is None:
             dC_da = weight * model.cost.dC_da(a, np.array(y))  # BP1; delta_j = ∂C_x/∂a_j f'(z_j) in the layer
-            return backward_chain(model.layers, forward, as_list(dC_da), params)
+            return backward_chain(backward, model.layers, forward, as_list(dC_da), params)
         *hidden, last = model.layers
         delta = weight * model.pair.delta(model.cost, np.array(forward[-1].z), a, np.array(y))  # BP1, fused
         output = from_delta(last, forward[-1], as_list(delta), params[-1], {})
-        return (*backward_chain(hidden, forward[:-1], output.dC_da_prev, params[:-1]), output)
+        return (*backward_chain(backward, hidden, forward[:-1], output.dC_da_prev, params[:-1]), output)

@@ -21,12 +21,71 @@ from clearprop.layers import Layer, Tree
 from clearprop.model import Draws, Gradient, Model, State
 from clearprop.trace import Trace, make_trace
 
-__all__ = ["Joiner", "OneByOne", "unknown_layer"]
+__all__ = [
+    "Joiner",
+    "OneByOne",
+    "backward_chain",
+    "backward_parts",
+    "forward_chain",
+    "forward_parts",
+    "unknown_layer",
+]
+
+
+Rule = Callable[..., Any]
+"""A rung's `forward` or `backward` of one layer for one example."""
 
 
 def unknown_layer(layer: Layer, *_: Any) -> Any:
     """Raise `UnsupportedError`: the rung has no equations for this kind of layer."""
     raise UnsupportedError(f"this rung has no equations for the layer {type(layer).__name__}.")
+
+
+# The way through chains and parts, with the rung's own `forward` or `backward` of one layer.
+
+
+def forward_chain(
+    forward: Rule, chain: Sequence[Layer], a: Any, params: Any, buffers: Any, noise: Any
+) -> tuple[Any, ...]:
+    """Return the forward records of one example, first layer to last."""
+    records = []
+    for i, layer in enumerate(chain):
+        records.append(forward(layer, a, params[i], buffers[i], noise[i] if noise is not None else None))
+        a = records[-1].a
+    return tuple(records)
+
+
+def backward_chain(
+    backward: Rule, chain: Sequence[Layer], records: Any, dC_da: Any, params: Any
+) -> tuple[Any, ...]:
+    """Return the backward records of one example in the order of the layers; computed last to first."""
+    found: list[Any] = []
+    for i in reversed(range(len(chain))):
+        found.insert(0, backward(chain[i], records[i], dC_da, params[i]))
+        dC_da = found[0].dC_da_prev
+    return tuple(found)
+
+
+def forward_parts(
+    forward: Rule, layer: Layer, given: Mapping[str, Any], params: Tree, buffers: Tree, noise: Tree | None
+) -> dict[str, tuple[Any, ...]]:
+    """Return the forward records of every part of a combinator, each on what it is given."""
+    return {
+        part: forward_chain(
+            forward, chain, given[part], params[part], buffers[part], noise[part] if noise else None
+        )
+        for part, chain in layer.parts().items()
+    }
+
+
+def backward_parts(
+    backward: Rule, layer: Layer, record: Any, errors: Mapping[str, Any], params: Tree
+) -> dict[str, tuple[Any, ...]]:
+    """Return the backward records of every part of a combinator, each from its own error."""
+    return {
+        part: backward_chain(backward, chain, record.parts[part], errors[part], params[part])
+        for part, chain in layer.parts().items()
+    }
 
 
 class Joiner:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from clearprop.fitting.method import fit
-from clearprop.fitting.options import make_metrics, matches, penalty_mask
-from clearprop.fitting.reading import affine_of, read_examples, read_features, ready_for, targets_of
+from clearprop.fitting.options import check_patterns, make_metrics, matches, penalized_gradient, penalty_mask
+from clearprop.fitting.reading import (
+    affine_of,
+    check_sizes,
+    outputs_of,
+    read_examples,
+    read_features,
+    ready_for,
+    targets_of,
+)
 
 __all__ = [
     "affine_of",
+    "check_patterns",
+    "check_sizes",
     "fit",
     "make_metrics",
     "matches",
+    "outputs_of",
+    "penalized_gradient",
     "penalty_mask",
     "read_examples",
     "read_features",

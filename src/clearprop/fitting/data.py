@@ -25,7 +25,7 @@ from clearprop.training.weights import check_weights, class_weights, mean_one
 if TYPE_CHECKING:
     from clearprop.network import Network
 
-__all__ = ["TrainingData", "read_training_data", "read_validation"]
+__all__ = ["TrainingData", "check_fraction", "read_training_data", "read_validation"]
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class TrainingData:
         n, size = len(self.examples), options.batch_size
         return n // size if options.drop_last else -(-n // size)
 
-    def batches(self, options: FitOptions, seed: int, order: Order | None) -> Batches:
+    def batches(self, options: FitOptions, seed: int, order: Order | None, epochs_before: int = 0) -> Batches:
         """Return the batches of each epoch."""
         if self.examples is None:
             assert self.source is not None
             return self.source
-        return example_batches(self.examples, options, seed, order)
+        return example_batches(self.examples, options, seed, order, epochs_before)
 
     @property
     def fetch(self) -> Any:
@@ -64,11 +64,14 @@ class TrainingData:
 
 
 def read_training_data(
-    network: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any, order: Any
+    network: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any, order: Any, fraction: float
 ) -> TrainingData:
-    """Return the training data, and give the network its sizes, targets and preprocessing."""
+    """Return the training data, and give the network its sizes, targets and preprocessing.
+
+    fraction: the share that will be split off for validation, of which the preprocessing must know nothing.
+    """
     if not is_stream(X, y):
-        return _from_arrays(network, X, y, sample_weight, class_weight)
+        return _from_arrays(network, X, y, sample_weight, class_weight, fraction)
     given = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "order": order}
     for name, value in given.items():
         if value is not None:
@@ -78,7 +81,9 @@ def read_training_data(
     return _from_stream(network, X)
 
 
-def _from_arrays(network: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> TrainingData:
+def _from_arrays(
+    network: Network, X: Any, y: Any, sample_weight: Any, class_weight: Any, fraction: float
+) -> TrainingData:
     if y is None:
         raise DataError("fit needs y, one target per example (only an iterable of batches carries its own).")
     features = read_features(network, X)
@@ -87,7 +92,8 @@ def _from_arrays(network: Network, X: Any, y: Any, sample_weight: Any, class_wei
     build_for(network, features, y)
     targets = targets_of(network, y)
     if network.preprocessing == "standardize":
-        network.preprocessing = Affine.standardize(features)
+        kept = _kept(network, targets, y, features.shape[0], fraction) if fraction else None
+        network.preprocessing = Affine.standardize(features, kept)
     examples = read_examples(network, features, y, targets)
     if first_fit and targets.kind in ("classes", "onehot", "binary"):
         _check_several_classes(examples.y)
@@ -122,6 +128,9 @@ def _weights(targets: Targets, encoded: Array, sample_weight: Any, class_weight:
 # Streams -----------------------------------------------------------------------------------------
 
 
+_NOTHING = object()  # None may be what a broken source yields
+
+
 def _from_stream(network: Network, source: Any) -> TrainingData:
     """Return data whose batches come from an iterable; the first batch tells sizes and targets."""
     if network.preprocessing == "standardize":
@@ -129,8 +138,8 @@ def _from_stream(network: Network, source: Any) -> TrainingData:
             "preprocessing='standardize' needs all data at once. Give an Affine(shift, factor)."
         )
     iterator = iter(source)
-    first = next(iterator, None)
-    if first is None:
+    first = next(iterator, _NOTHING)
+    if first is _NOTHING:
         raise DataError("the iterable of batches is empty.")
     X, y, weights = _unpack(first, 1)
     build_for(network, read_features(network, X, "X of batch 1"), y, "y of batch 1")
@@ -190,8 +199,9 @@ class _BatchReader:
 def _unpack(item: Any, number: int) -> tuple[Any, Any, Any]:
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         raise DataError(
-            f"a batch of the iterable must be (X, y) or (X, y, weights). Batch {number} is a "
-            f"{type(item).__name__}" + (f" of {len(item)}." if isinstance(item, tuple | list) else ".")
+            f"batch {number} of the iterable is malformed: a batch must be (X, y) or (X, y, weights). "
+            f"Batch {number} is a {type(item).__name__}"
+            + (f" of {len(item)}." if isinstance(item, tuple | list) else ".")
         )
     return item[0], item[1], item[2] if len(item) == 3 else None
 
@@ -199,11 +209,18 @@ def _unpack(item: Any, number: int) -> tuple[Any, Any, Any]:
 # Validation --------------------------------------------------------------------------------------
 
 
+def check_fraction(fraction: float) -> float:
+    """Return the share of examples to split off for validation, in [0, 1). Errors: `OptionError`."""
+    return as_number("validation_fraction", fraction, at_least=0, below=1)
+
+
 def read_validation(
     network: Network, data: TrainingData, X_val: Any, y_val: Any, fraction: float
 ) -> tuple[TrainingData, Examples | None]:
-    """Return the training data that remain, and the validation data: given, split off, or None."""
-    fraction = as_number("validation_fraction", fraction, at_least=0, below=1)
+    """Return the training data that remain, and the validation data: given, split off, or None.
+
+    Weights are for training: examples split off lose theirs, as those that are given have none.
+    """
     if (X_val is None) != (y_val is None):
         missing = "y_val" if y_val is None else "X_val"
         raise OptionError(f"X_val and y_val go together; {missing} is missing.")
@@ -215,17 +232,24 @@ def read_validation(
         return data, None
     if data.examples is None:
         raise OptionError("validation_fraction needs all data at once. Give X_val and y_val.")
-    kept, held = _split(data.examples, data.targets, fraction, network.seed)
-    return replace(data, examples=data.examples.part(kept)), data.examples.part(held)
+    kept, held = _split(data.examples.y, data.targets, fraction, network.seed)
+    unweighted = replace(data.examples, weights=None)
+    return replace(data, examples=data.examples.part(kept)), unweighted.part(held)
 
 
-def _split(examples: Examples, targets: Targets, fraction: float, seed: int) -> tuple[Array, Array]:
+def _kept(network: Network, targets: Targets, y: Any, n: int, fraction: float) -> Array | None:
+    """Return which examples stay for training; None where X and y disagree, which is refused later."""
+    encoded = targets.encode(y, network.dtype)
+    return _split(encoded, targets, fraction, network.seed)[0] if len(encoded) == n else None
+
+
+def _split(encoded: Array, targets: Targets, fraction: float, seed: int) -> tuple[Array, Array]:
     """Return the indices that stay for training and those held back; of each class the same share."""
-    n = len(examples)
+    n = len(encoded)
     order = stream(seed, Purpose.SPLIT, 0).permutation(n)
     groups = [order]
     if targets.kind in ("classes", "onehot", "binary"):
-        labels = targets.class_indices(examples.y)[order]
+        labels = targets.class_indices(encoded)[order]
         groups = [order[labels == label] for label in np.unique(labels)]
     held = np.sort(np.concatenate([g[: min(round(fraction * len(g)), len(g) - 1)] for g in groups]))
     if len(held) == 0:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,10 @@ import numpy as np
 from clearprop.checks import as_flag, as_whole
 from clearprop.engines import TrainingOptions, choose_engine
 from clearprop.errors import DataError
-from clearprop.fitting.data import read_training_data, read_validation
+from clearprop.fitting.data import check_fraction, read_training_data, read_validation
+from clearprop.fitting.environment import environment
 from clearprop.fitting.options import (
+    check_metrics,
     check_monitored,
     check_together,
     make_factors,
@@ -72,8 +72,12 @@ def fit(
     progress: bool = False,
     time_limit: float | None = None,
 ) -> History:
-    """Train the network on X and y; return the history. Calling it again goes on from where the parameters
-    are.
+    """Train the network on X and y; return the history. Calling it again goes on from where it is.
+
+    The parameters and the randomness go on: the order of examples and dropout count from
+    ``network.epochs_trained`` and ``steps_trained``, so with plain SGD twice one epoch has the bits of two.
+    What belongs to one fit starts anew with each: the history's epochs and steps, the schedule, and the
+    optimiser's slots (momentum, Adam's means and the step of their correction).
 
     Data: X (n, d) may be an array, a memory-mapped array, a SciPy sparse matrix, a pandas or polars frame, a
     tuple of arrays (several inputs), or an iterable of batches ``(X, y)`` or ``(X, y, weights)`` that need
@@ -85,8 +89,10 @@ def fit(
         optimizer, eta: a name or an `Optimizer`; eta overrides its learning rate.
         epochs: passes over the data, 10 if left out; for "lbfgs" iterations, its own 200 if left out.
         batch_size, drop_last: examples per step; whether a short last batch is left out.
-        X_val, y_val or validation_fraction: validation data, given or split off (stratified for classes).
+        X_val, y_val or validation_fraction: validation data, given or split off (stratified for classes;
+            preprocessing is fitted to the rest). Their cost is unweighted.
         sample_weight: (n,) >= 0; class_weight: "balanced" or label -> weight. Both are scaled to mean 1.
+            They weigh the cost and metrics of training examples, never the accuracy.
         schedule: how eta changes. l1, l2, penalty: see `Penalty`. max_norm: limit on the norm of each row of
             W.
         clip_norm, clip_value: limits on the gradient's norm, and on each of its entries.
@@ -115,10 +121,10 @@ def fit(
     batch_size = as_whole("batch_size", batch_size, at_least=1)
     regularization = make_penalty(l1, l2, penalty)
     hooks = make_hooks(callbacks, early_stopping)
-    draft = draft_of(
-        network
-    )  # built and prepared in the network's place, so that what is refused changes nothing
-    data = read_training_data(draft, X, y, sample_weight, class_weight, order)
+    # Built and prepared in the network's place, so that what is refused changes nothing.
+    draft = draft_of(network)
+    validation_fraction = check_fraction(validation_fraction)
+    data = read_training_data(draft, X, y, sample_weight, class_weight, order, validation_fraction)
     data, validation = read_validation(draft, data, X_val, y_val, validation_fraction)
     model = draft.model
     _check_theta(draft)
@@ -136,17 +142,19 @@ def fit(
         drop_last=as_flag("drop_last", drop_last),
         time_limit=positive_or_none("time_limit", time_limit),
         metrics=make_metrics(metrics, data.targets),
-        callbacks=[*hooks, *([progress_callback()] if progress else [])],
+        callbacks=[*hooks, *([progress_callback()] if as_flag("progress", progress) else [])],
         scale=scale,
         decay=decay,
     )
     check_together(options, model, data, order)
     check_monitored(options, data.targets, validation is not None)
+    if validation is not None:
+        check_metrics(options.metrics, data.targets, validation.y)
     needed = TrainingOptions(chosen.name, draft.dtype.name)
     rung, why = choose_engine(engine or draft.engine, model, needed)
-    batches = data.batches(options, draft.seed, order)
+    batches = data.batches(options, draft.seed, order, draft.epochs_trained)
     history = History()
-    history.engine, history.environment = why, _environment(rung.name)
+    history.engine, history.environment = why, environment(rung.name)
     draft.history, draft.penalty = history, regularization
     vars(network).update(vars(draft))
     run = TrainingRun(
@@ -163,6 +171,8 @@ def fit(
         validation=validation,
         history=history,
         network=network,
+        epochs_before=network.epochs_trained,
+        steps_before=network.steps_trained,
     )
     return run.run()
 
@@ -175,18 +185,3 @@ def _check_theta(network: Network) -> None:
                 f"the parameter {entry.address} holds NaN or infinity, so training cannot start from it. "
                 "Call initialize()."
             )
-
-
-def _environment(engine: str) -> dict[str, Any]:
-    """Return what the bits of a result may depend on."""
-    built: Any = np.show_config(mode="dicts")
-    blas = built.get("Build Dependencies", {}).get("blas", {})
-    threads = {k: os.environ[k] for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if k in os.environ}
-    return {
-        "engine": engine,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-        "blas": f"{blas.get('name', '?')} {blas.get('version', '?')}",
-        "threads": threads or {"cpus": os.cpu_count()},
-    }

@@ -15,6 +15,7 @@ from clearprop.errors import DTypeError, OptionError, UnknownNameError, did_you_
 from clearprop.fitting.data import TrainingData
 from clearprop.model import Layout, Model
 from clearprop.optimizers import Optimizer, optimizers
+from clearprop.trace import Trace
 from clearprop.training.batches import Order
 from clearprop.training.callbacks import Callback, EarlyStopping, as_callbacks
 from clearprop.training.metrics import Metric
@@ -24,7 +25,9 @@ from clearprop.training.penalties import Penalty
 from clearprop.training.targets import Targets
 
 __all__ = [
+    "check_metrics",
     "check_monitored",
+    "check_patterns",
     "check_together",
     "make_factors",
     "make_hooks",
@@ -32,6 +35,7 @@ __all__ = [
     "make_optimizer",
     "make_penalty",
     "matches",
+    "penalized_gradient",
     "penalty_mask",
     "positive_or_none",
 ]
@@ -100,21 +104,41 @@ def make_metrics(metrics: Any, targets: Targets) -> list[Any]:
     chosen = [metric_registry.make(metric) for metric in (metrics if several else [metrics])]
     for metric in chosen:
         metric.check_task(targets.task)
-        metric(*_perfect(targets))
+        truth = _every_class(targets)
+        metric(truth, _perfect(targets, truth))
     return chosen
 
 
-def _perfect(targets: Targets) -> tuple[Array, Array]:
-    """Return targets and outputs as metrics take them, where all is right and every class occurs."""
+def check_metrics(chosen: Sequence[Any], targets: Targets, y: Array) -> None:
+    """Try each metric on validation targets y (encoded), where it may have no value: `DataError` says so."""
+    truth = targets.truth(y)
+    for metric in chosen:
+        metric(truth, _perfect(targets, truth))
+
+
+def _every_class(targets: Targets) -> Array:
+    """Return targets as metrics take them, in which every class occurs."""
     k = targets.n_out
     if targets.task == "regression":
-        truth = np.linspace(0.0, 1.0, 2 * k).reshape(2, k)
-        return truth, truth
+        return np.linspace(0.0, 1.0, 2 * k).reshape(2, k)
+    return np.repeat([[0], [1]], k, axis=1) if targets.task == "multilabel" else np.arange(max(k, 2))
+
+
+def _perfect(targets: Targets, truth: Array) -> Array:
+    """Return outputs as metrics take them, where all is right."""
+    if targets.task == "regression":
+        return truth
     if targets.task == "multilabel":
-        truth = np.repeat([[0], [1]], k, axis=1)
-        return truth, 0.25 + truth / 2
-    outputs = np.array([[0.25], [0.75]]) if k == 1 else np.eye(k)
-    return np.arange(len(outputs)), outputs
+        return 0.25 + truth / 2
+    return 0.25 + truth[:, None] / 2 if targets.n_out == 1 else np.eye(targets.n_out)[truth]
+
+
+def check_patterns(model: Model, patterns: Sequence[str]) -> None:
+    """Raise `UnknownNameError` for a pattern that matches no parameter."""
+    for pattern in patterns:
+        if not any(matches(entry.address, pattern) for entry in model.layout.entries):
+            known = ", ".join(entry.address for entry in model.layout.entries)
+            raise UnknownNameError(f"no parameter matches {pattern!r}. There are: {known}.")
 
 
 def matches(address: str, pattern: str) -> bool:
@@ -129,6 +153,15 @@ def matches(address: str, pattern: str) -> bool:
 def penalty_mask(model: Model, penalty: Penalty) -> Array:
     """Return which parameters a penalty and weight decay apply to, as booleans over theta."""
     return model.layout.mask(lambda entry: entry.decays or penalty.scope == "all")
+
+
+def penalized_gradient(trace: Trace, theta: Array, penalty: Penalty) -> Array:
+    """Return ∂C/∂theta of a trace with that of the penalty, whose data set the batch is taken for."""
+    gradient, n = trace.gradient, len(trace.costs)
+    if penalty.active:
+        divisor = penalty.divisor(examples=n, batch=n)
+        penalty.add_gradient(gradient, theta, penalty_mask(trace.model, penalty), divisor=divisor)
+    return gradient
 
 
 def make_factors(
@@ -216,10 +249,22 @@ def check_together(options: FitOptions, model: Model, data: TrainingData, order:
                 f"drop_last leaves nothing: {data.n_examples} examples are fewer than one batch of "
                 f"{options.batch_size}."
             )
+    if model.couples_examples and order is None and data.n_examples is not None:
+        _check_no_single(options, data.n_examples)
     if order is not None:
         _check_order(options, order)
     if options.schedule is not None:
         _check_schedule(options, data, order)
+
+
+def _check_no_single(options: FitOptions, n: int) -> None:
+    """Raise if a batch of one example would come up, whose variance is 0: before any step is taken."""
+    alone = options.batch_size == 1 or n == 1 or (n % options.batch_size == 1 and not options.drop_last)
+    if alone:
+        raise OptionError(
+            f"BatchNorm needs at least 2 examples in each batch; {n} examples in batches of "
+            f"{options.batch_size} leave one alone. Give another batch_size, or drop_last=True."
+        )
 
 
 def _check_order(options: FitOptions, order: Any) -> None:

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.engines import Engine
 from clearprop.errors import NotInitializedError, ShapeError
 from clearprop.layers import ActivationOwner
+from clearprop.model import Model, State
 from clearprop.training.data import Affine, Examples, as_features, mean_one
 from clearprop.training.targets import Targets
 
 if TYPE_CHECKING:
     from clearprop.network import Network
 
-__all__ = ["build_for", "draft_of", "read_examples", "read_features", "ready_for", "targets_of"]
+__all__ = [
+    "affine_of",
+    "build_for",
+    "check_sizes",
+    "draft_of",
+    "outputs_of",
+    "read_examples",
+    "read_features",
+    "ready_for",
+    "targets_of",
+]
+
+_CHUNK_BYTES = 1 << 22
 
 
 def draft_of(network: Network) -> Network:
@@ -29,6 +46,16 @@ def ready_for(network: Network, X: Any, y: Any) -> Network:
     draft = draft_of(network)
     build_for(draft, read_features(draft, X), y)
     return draft
+
+
+def check_sizes(model: Model, n_in: int | None, n_out: int | None) -> None:
+    """Raise `ShapeError` for sizes, where given, that are not those of the model."""
+    for name, given, size in (("n_in", n_in, model.n_in), ("n_out", n_out, model.n_out)):
+        if given is not None and given != size:
+            raise ShapeError(
+                f"this network is built for {model.n_in} inputs and {model.n_out} outputs. Got "
+                f"{name}={given}; make another Network (initialize draws parameters of these sizes anew)."
+            )
 
 
 def build_for(network: Network, features: Any, y: Any, where: str = "y") -> None:
@@ -74,6 +101,13 @@ def read_examples(
     network.cost.check_targets(encoded, name=where)
     weights = None if sample_weight is None else mean_one(sample_weight, n, network.dtype)
     return Examples.prepare(features, encoded, weights, network.dtype, affine_of(network), what)
+
+
+def outputs_of(rung: Engine, model: Model, state: State, rows: Examples) -> Array:
+    """Return the outputs of a rung for all rows, (n, n_out), computed in chunks."""
+    chunk = max(1, min(4096, _CHUNK_BYTES // rows.row_bytes))
+    found = [rung.outputs(model, state, part) for part, _, _ in rows.batches(chunk)]
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def affine_of(network: Network) -> Affine | None:

@@ -88,6 +88,8 @@ class Layer(Described):
     kind: ClassVar[str] = "layer"
     couples_examples: ClassVar[bool] = False
     """Whether, in training mode, the output for one example depends on the others of the batch."""
+    parts_side_by_side: ClassVar[bool] = False
+    """Whether no part of a combinator reads what another part gives."""
     random: ClassVar[bool] = False
     """Whether `forward` in training mode needs the uniform numbers that `draw` returns."""
     keeps_size: ClassVar[bool] = False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array, namespace
+from clearprop.checks import as_whole, check_whole
 from clearprop.errors import OptionError, ShapeError
 from clearprop.layers.base import (
     Layer,
@@ -48,7 +49,7 @@ class CombinatorBackward(NamedTuple):
 
 def as_chain(spec: Any) -> tuple[Layer, ...]:
     """Return one layer, a name, plain data or a sequence of them as a tuple of layers."""
-    if isinstance(spec, Layer | str | dict):
+    if isinstance(spec, Layer | str | Mapping):
         return (layers.make(spec),)
     if not isinstance(spec, Iterable):
         raise OptionError(f"expected a layer or a list of layers, got {spec!r}.")
@@ -101,6 +102,7 @@ class Residual(Layer):
     """
 
     name: ClassVar[str] = "residual"
+    parts_side_by_side: ClassVar[bool] = True
     takes_n_out: ClassVar[bool] = True
     body: Any = ()
     shortcut: Any = ()
@@ -111,6 +113,8 @@ class Residual(Layer):
         object.__setattr__(self, "shortcut", as_chain(self.shortcut))
         if not self.body:
             raise OptionError("body of Residual must hold at least one layer. Got none.")
+        if self.n_in is not None:
+            check_whole(self, "n_in", at_least=1)
 
     @property
     def keeps_size(self) -> bool:  # type: ignore[override]  # depends on the option
@@ -199,23 +203,37 @@ class Concatenate(Layer):
     """
 
     name: ClassVar[str] = "concatenate"
+    parts_side_by_side: ClassVar[bool] = True
     branches: Any = ()
     inputs: Any = None
     n_in: int | None = None  # a field where the base has a property
 
     def __post_init__(self) -> None:
+        if isinstance(self.branches, Layer | str | Mapping) or not isinstance(self.branches, Iterable):
+            raise OptionError(
+                "branches of Concatenate must be a list of branches, each a layer or a list of layers. "
+                f"Got {self.branches!r}."
+            )
         branches = tuple(as_chain(branch) for branch in self.branches)
         if not branches:
             raise OptionError("branches of Concatenate must hold at least one branch. Got none.")
         object.__setattr__(self, "branches", branches)
         if self.inputs is not None:
-            sizes = tuple(int(size) for size in self.inputs)
-            if len(sizes) != len(branches) or min(sizes) < 1:
-                raise OptionError(
-                    f"inputs of Concatenate must give one size of at least 1 for each of its {len(branches)} "
-                    f"branches. Got {self.inputs!r}."
-                )
-            object.__setattr__(self, "inputs", sizes)
+            object.__setattr__(self, "inputs", self._checked_inputs(len(branches)))
+        if self.n_in is not None:
+            check_whole(self, "n_in", at_least=1)
+
+    def _checked_inputs(self, branches: int) -> tuple[int, ...]:
+        try:
+            sizes = tuple(as_whole("a size", size, at_least=1) for size in self.inputs)
+        except (TypeError, OptionError):  # no list, or no size
+            sizes = ()
+        if len(sizes) != branches:
+            raise OptionError(
+                f"inputs of Concatenate must give one whole number >= 1 for each of its {branches} branches. "
+                f"Got {self.inputs!r}."
+            )
+        return sizes
 
     @property
     def n_out(self) -> int | None:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from clearprop.activations import ActivationFunction, activations
 from clearprop.arrays import Array, matmul, namespace, sum_examples
-from clearprop.errors import OptionError, ShapeError
+from clearprop.checks import check_flag, check_whole
+from clearprop.errors import ShapeError
 from clearprop.initializers import Initializer, initializers
 from clearprop.layers.base import Layer, Parameter, Tree, check_size, layers
 
@@ -46,7 +47,8 @@ class ActivationOwner(Layer):
         self, record: Any, dC_da: Array, params: Tree, n: int, inputs: bool = True, out: Tree | None = None
     ) -> Any:
         """Return the backward record; delta = dC_da * f'(z), in general the activation's own backward."""
-        delta, dC_dparams = self.activation.backward(record.z, record.a, dC_da, params)  # BP1, BP2: ⊙ f'(z)
+        # BP1 and BP2: the factor f'(z)
+        delta, dC_dparams = self.activation.backward(record.z, record.a, dC_da, params)
         return self.backward_from_delta(record, delta, params, n, inputs, out, dC_dparams)
 
 
@@ -108,7 +110,8 @@ class Dense(ActivationOwner):
 
     and for a batch the gradients of W and b are the means over its n examples.
 
-    Errors: `ShapeError` if n_in does not fit what comes before; `OptionError` for sizes below 1.
+    Errors: `ShapeError` if n_in does not fit what comes before; `OptionError` for sizes below 1, and
+        `DTypeError` for those that are no whole number.
     Source: Nielsen, Neural Networks and Deep Learning, chapter 2, equations BP1 to BP4.
 
     >>> import numpy as np
@@ -132,9 +135,9 @@ class Dense(ActivationOwner):
 
     def __post_init__(self) -> None:
         for label in ("n_out", "n_in"):
-            value = getattr(self, label)
-            if value is not None and (isinstance(value, bool) or not _is_count(value)):
-                raise OptionError(f"{label} of Dense must be a whole number of at least 1. Got {value!r}.")
+            if getattr(self, label) is not None:
+                check_whole(self, label, at_least=1)
+        check_flag(self, "bias")
         set_field = object.__setattr__
         set_field(self, "activation", activations.make(self.activation))
         for label in ("initializer", "bias_initializer"):
@@ -188,9 +191,7 @@ class Dense(ActivationOwner):
         into_W, into_b = (None, None) if out is None else (out["W"], out.get("b"))
         dC_db = sum_examples(mean, into_b) if self.bias else None  # BP3
         dC_dW = matmul(mean.T, record.a_prev, into_W)  # BP4
-        dC_da_prev = (
-            delta @ params["W"] if inputs else None
-        )  # BP2: (W^T delta), the layer before adds ⊙ f'(z)
+        dC_da_prev = delta @ params["W"] if inputs else None  # BP2: the layer before adds ⊙ f'(z)
         return DenseBackward(delta, dC_dW, dC_db, dC_da_prev, dC_dparams or {}, n)
 
     @property
@@ -211,17 +212,10 @@ class Dense(ActivationOwner):
 
     def per_example(self, forward: Any, backward: Any) -> Tree:
         """Return dC_x/dW = delta_x a_prev_x^T (n, n_out, n_in), dC_x/db = delta_x, the activation's own."""
-        own = {"W": backward.delta[:, :, None] * forward.a_prev[:, None, :]}  # BP4, one example at a time
+        own = {"W": backward.delta[:, :, None] * forward.a_prev[:, None, :]}  # without the mean
         if self.bias:
-            own["b"] = backward.delta  # BP3
+            own["b"] = backward.delta
         return {**own, **backward.dC_dparams}
-
-
-def _is_count(value: Any) -> bool:
-    try:
-        return bool(int(value) == value and value >= 1)
-    except (TypeError, ValueError):
-        return False
 
 
 def activation_parameters(activation: ActivationFunction, n: int) -> dict[str, Parameter]:
@@ -273,6 +267,8 @@ class Activation(ActivationOwner):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "activation", activations.make(self.activation))
+        if self.size is not None:
+            check_whole(self, "size", at_least=1)
 
     @property
     def n_in(self) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array, namespace
-from clearprop.errors import OptionError
+from clearprop.checks import check_number, check_whole
 from clearprop.layers.base import Layer, NoiseSource, Tree, check_size, layers
 
 __all__ = ["AlphaDropout", "Dropout", "DropoutBackward", "DropoutForward"]
@@ -41,11 +41,9 @@ class _RandomMask(Layer):
     size: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.rate, bool) or not isinstance(self.rate, int | float) or not 0 <= self.rate < 1:
-            raise OptionError(
-                f"rate of {type(self).__name__} must be a number in [0, 1): the share of inputs that is "
-                f"dropped. Got {self.rate!r}."
-            )
+        check_number(self, "rate", at_least=0, below=1)
+        if self.size is not None:
+            check_whole(self, "size", at_least=1)
 
     @property
     def n_in(self) -> int | None:

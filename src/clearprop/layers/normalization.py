@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array, namespace
-from clearprop.errors import OptionError, ShapeError, UnsupportedError
+from clearprop.checks import check_number, check_whole
+from clearprop.errors import ShapeError, UnsupportedError
 from clearprop.layers.base import Layer, Parameter, Tree, check_size, layers
 
 __all__ = ["BatchNorm", "LayerNorm", "NormBackward", "NormForward"]
@@ -52,10 +53,9 @@ class _Norm(Layer):
     size: int | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.epsilon, int | float) and 0 < self.epsilon < float("inf")):
-            raise OptionError(
-                f"epsilon of {type(self).__name__} must be a finite number > 0. Got {self.epsilon!r}."
-            )
+        check_number(self, "epsilon", above=0)
+        if self.size is not None:
+            check_whole(self, "size", at_least=1)
 
     @property
     def n_in(self) -> int | None:
@@ -144,8 +144,7 @@ class BatchNorm(_Norm):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.momentum, int | float) and 0 <= self.momentum <= 1):
-            raise OptionError(f"momentum of BatchNorm must be a number in [0, 1]. Got {self.momentum!r}.")
+        check_number(self, "momentum", at_least=0, at_most=1)
 
     def buffers(self) -> dict[str, Parameter]:
         """Return running_mean (starts at 0) and running_variance (starts at 1), both (n_in,)."""

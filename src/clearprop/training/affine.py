@@ -56,17 +56,26 @@ class Affine:
                 )
 
     @classmethod
-    def standardize(cls, X: Any) -> Affine:
+    def standardize(cls, X: Any, rows: Array | None = None) -> Affine:
         """Return the preprocessing that gives every feature of X mean 0 and standard deviation 1.
 
-        A feature that never varies is only shifted. X: (n, d), dense or sparse, read in chunks.
+        A feature that never varies is only shifted. X: (n, d), dense or sparse, read in chunks. rows: indices
+        of the examples to take the figures from; None for all.
         """
-        n = X.shape[0]
-        mean = sum(dense_rows(X, rows).sum(axis=0, dtype=np.float64) for rows in chunks(X)) / n
-        parts = (dense_rows(X, rows).astype(np.float64) - mean for rows in chunks(X))
-        deviation = np.sqrt(sum((part**2).sum(axis=0) for part in parts) / n)
-        constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
-        return cls(mean, 1 / np.where(constant, 1.0, deviation))
+        n = X.shape[0] if rows is None else len(rows)
+        pieces = [*chunks(X, n)] if rows is None else [rows[piece] for piece in chunks(X, n)]
+        # Squares overflow above 1e154 and vanish below 1e-162, so each feature is measured in the power of
+        # two next above its largest magnitude, which rounds nothing.
+        largest = np.max([np.abs(_rows(X, piece)).max(axis=0) for piece in pieces], axis=0)
+        exponent = np.frexp(largest)[1]
+        mean = sum(np.ldexp(_rows(X, piece), -exponent).sum(axis=0) for piece in pieces) / n
+        parts = (np.ldexp(_rows(X, piece), -exponent) - mean for piece in pieces)
+        spread = np.sqrt(sum((part**2).sum(axis=0) for part in parts) / n)
+        deviation = np.ldexp(spread, exponent)
+        # Rounding alone gives a constant a spread of about 1e-16; the inverse of a subnormal is infinite.
+        smallest = np.finfo(X.dtype if X.dtype.kind == "f" else np.float64).tiny
+        constant = (spread <= 1e-12) | (deviation < smallest)
+        return cls(np.ldexp(mean, exponent), 1 / np.where(constant, 1.0, deviation))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Affine):
@@ -75,6 +84,10 @@ class Affine:
 
     def __hash__(self) -> int:
         return hash((np.asarray(self.shift).tobytes(), np.asarray(self.factor).tobytes()))
+
+
+def _rows(X: Any, rows: Any) -> Array:
+    return dense_rows(X, rows).astype(np.float64)
 
 
 def _checked(name: str, value: Any) -> Any:

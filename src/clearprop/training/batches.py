@@ -34,12 +34,14 @@ Batches = Callable[[int], Iterator[Batch]]
 """epoch (from 1) -> its batches."""
 
 
-def example_batches(examples: Examples, options: FitOptions, seed: int, order: Order | None) -> Batches:
+def example_batches(
+    examples: Examples, options: FitOptions, seed: int, order: Order | None, epochs_before: int = 0
+) -> Batches:
     """Return the batches of each epoch over data that lies as a whole.
 
-    The order of epoch e is a function of (seed, e), or what `order` says: a function of the epoch, or an
-    iterable with one item per epoch: an array of indices, cut into batches, or a list of such arrays,
-    one per batch.
+    The order of epoch e is a function of (seed, epochs_before + e), or what `order` says: a function of the
+    epoch, or an iterable with one item per epoch: an array of indices, cut into batches, or a list of such
+    arrays, one per batch. epochs_before: how many epochs of earlier fits came before the first.
     """
     items = None if order is None or callable(order) else iter(order)
     n, size = len(examples), options.batch_size
@@ -49,8 +51,9 @@ def example_batches(examples: Examples, options: FitOptions, seed: int, order: O
     def orders(epoch: int) -> Iterator[tuple[Array, int]]:
         """Yield indices of examples and into batches of what size to cut them."""
         if order is None:
+            place = epochs_before + epoch
             whole = (
-                stream(seed, Purpose.EPOCH_ORDER, epoch).permutation(n) if options.shuffle else np.arange(n)
+                stream(seed, Purpose.EPOCH_ORDER, place).permutation(n) if options.shuffle else np.arange(n)
             )
             yield (whole[: n - n % size] if options.drop_last else whole), size
             return

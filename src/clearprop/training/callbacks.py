@@ -38,7 +38,10 @@ class Callback:
         """Do something before the first step of an epoch; ``run.epoch`` counts from 1."""
 
     def on_gradient(self, run: TrainingRun, gradient: Array) -> None:
-        """Look at ∂C/∂theta of the step (penalty included, before clipping); it may be changed in place."""
+        """Look at ∂C/∂theta of the step (penalty included, before clipping); it may be changed in place.
+
+        The array is the run's own memory and is written again in the next step: copy what you keep.
+        """
 
     def on_step_end(self, run: TrainingRun) -> None:
         """Do something after an update; ``run.step`` counts from 1."""

@@ -14,7 +14,6 @@ from clearprop.arrays import Array
 from clearprop.engines import engines
 from clearprop.errors import DivergenceError
 from clearprop.layers import ActivationOwner
-from clearprop.model import Draws
 from clearprop.optimizers import State as Slots
 from clearprop.trace import LayerTrace, Trace
 from clearprop.training.penalties import norm
@@ -28,7 +27,8 @@ __all__ = ["Snapshot", "explain_divergence", "explain_first_pass", "first_non_fi
 _SHARE = 0.05  # of the time that snapshots may take
 _MOST_BATCHES = 200
 _MOST_BYTES = 1 << 26  # of batches that a snapshot may keep alive
-_LARGE_INPUT = 100.0
+_LARGE_VALUE = 100.0
+_LARGE_TARGET = 1e6
 
 
 @dataclass
@@ -174,7 +174,7 @@ def explain_first_pass(run: TrainingRun, batch: Batch) -> NoReturn:
 def _repeat(run: TrainingRun, batch: Batch) -> tuple[str, str] | None:
     """Do a step again on the batch rung; return (address, quantity) of what is not finite, or None."""
     rung = engines()["batch"]
-    pass_ = run.model, run.state, batch.X, batch.y, batch.weights, Draws(run.seed, run.step, batch.examples)
+    pass_ = run.model, run.state, batch.X, batch.y, batch.weights, run.draws(batch)
     where = first_non_finite(rung.trace(*pass_))
     if where is not None:
         run.step += 1
@@ -188,13 +188,19 @@ def _repeat(run: TrainingRun, batch: Batch) -> tuple[str, str] | None:
 
 
 def _likely_cause(run: TrainingRun, batch: Batch, quantity: str, sizes: list[float]) -> str:
-    optimizer = run.options.optimizer
-    eta = run.eta if math.isfinite(run.eta) else optimizer.eta
-    largest = float(np.max(np.abs(batch.X)))
+    eta = run.options.optimizer.eta
+    # A rate that is far off is not mended by a tenth of it: then the optimiser's own is the better advice.
+    lower = min(eta / 10, type(run.options.optimizer)().eta)
+    largest_x, largest_y = (float(np.max(np.abs(rows))) for rows in (batch.X, batch.y))
     if sizes[-1] > 10 * max(sizes[0], 1e-30) or sizes[-1] > 1e3 * math.sqrt(run.state.theta.size):
+        grew = "is too high, the parameters grew"
+        return f"Likely cause: the rate eta = {eta:g} {grew}. Try {lower:g}, or clip_norm=1."
+    if largest_y > _LARGE_TARGET:
+        return f"Likely cause: targets as large as {largest_y:.3g}. Scale y."
+    if largest_x > _LARGE_VALUE:
         return (
-            f"Likely cause: the rate eta = {eta:g} is too high, the parameters grew. "
-            f"Try {eta / 10:g}, or clip_norm=1."
+            f"Likely cause: inputs as large as {largest_x:.3g}. Scale them (preprocessing='standardize'), "
+            f"or try eta = {lower:g}."
         )
     last = run.model.layers[-1]
     if (
@@ -204,13 +210,7 @@ def _likely_cause(run: TrainingRun, batch: Batch, quantity: str, sizes: list[flo
     ):
         return (
             f"Likely cause: the cost {run.model.cost.name!r} or its slope is infinite at an output that the "
-            "activation "
-            f"{last.activation.name!r} can reach. Use the cost's own output activation, "
+            f"activation {last.activation.name!r} can reach. Use the cost's own output activation, "
             f"{run.model.cost.default_output_activation!r}."
         )
-    if largest > _LARGE_INPUT:
-        return (
-            f"Likely cause: inputs as large as {largest:.3g}. Scale them (preprocessing='standardize'), "
-            f"or try eta = {eta / 10:g}."
-        )
-    return f"Likely cause: the rate eta = {eta:g} is too high. Try {eta / 10:g}, or clip_norm=1."
+    return f"Likely cause: the rate eta = {eta:g} is too high. Try {lower:g}, or clip_norm=1."

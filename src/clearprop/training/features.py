@@ -31,17 +31,21 @@ _NO_DATA = (str, bytes, Mapping, Set, PurePath)
 def is_stream(X: Any, y: Any) -> bool:
     """Return whether X is an iterable of batches rather than an array, a frame or a tuple of arrays.
 
-    A list counts as one if y is left out and its items are pairs (X, y) or triples (X, y, weights).
+    A list counts as one if y is left out and an item is no row of numbers: what is then wrong with a batch is
+    said when it is read.
     """
     if isinstance(X, list):
-        return y is None and bool(X) and all(_is_batch(item) for item in X)
+        return y is None and not all(_is_row(item) for item in X)
     if isinstance(X, (*_NO_DATA, tuple, np.ndarray)) or hasattr(X, "to_numpy") or is_sparse(X):
         return False
     return isinstance(X, Iterable) and not hasattr(X, "__array__")
 
 
-def _is_batch(item: Any) -> bool:
-    return isinstance(item, tuple) and len(item) in (2, 3) and np.ndim(item[0]) > 1
+def _is_row(item: Any) -> bool:
+    """Return whether an item of a list is an example, so that the list lacks its y."""
+    if isinstance(item, tuple):
+        return bool(item) and isinstance(item[0], numbers.Number | np.generic)
+    return isinstance(item, list | np.ndarray | numbers.Number | np.generic)
 
 
 def is_sparse(X: Any) -> bool:
@@ -79,11 +83,15 @@ def dense_rows(X: Any, rows: Any) -> Array:
     return X[rows].toarray() if is_sparse(X) else np.asarray(X[rows])
 
 
-def chunks(X: Any) -> Iterator[slice]:
-    """Yield slices of rows that together are all of X, each about 16 MB when dense in float64."""
+def chunks(X: Any, n: int | None = None) -> Iterator[slice]:
+    """Yield slices of rows that together are all of X, each about 16 MB when dense in float64.
+
+    n: how many rows to cut up, where it is not all of them.
+    """
+    n = X.shape[0] if n is None else n
     rows = max(1, _CHUNK_BYTES // max(1, X.shape[1] * 8))
-    for start in range(0, X.shape[0], rows):
-        yield slice(start, min(start + rows, X.shape[0]))
+    for start in range(0, n, rows):
+        yield slice(start, min(start + rows, n))
 
 
 def as_features(X: Any, what: str = "X", inputs: Sequence[int] | None = None) -> Any:

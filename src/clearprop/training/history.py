@@ -19,8 +19,10 @@ class History:
 
     Columns, one row per epoch: "epoch" (from 1), "step" (updates so far), "seconds" (since fit began), "eta",
     "cost" (weighted mean over the epoch's examples as they were when each was seen), "accuracy" for classes
-    (the plain share), the metrics asked for, "penalty" at the end of the epoch where there is one, and
-    "val_cost", "val_accuracy", … for the validation data at the end of the epoch.
+    (the plain share: weights of examples do not enter it), the metrics asked for, "penalty" at the end of the
+    epoch where there is one, and "val_cost", "val_accuracy", … for the validation data at the end of the
+    epoch. Weights of examples and classes are for training: validation data have none.
+    "epoch" and "step" count within this fit; ``network.epochs_trained`` and ``steps_trained`` go on.
     `rolling` holds rows within the epochs: "epoch", "step", "examples", and "cost" and "accuracy" over the
     last examples seen.
 

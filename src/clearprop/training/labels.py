@@ -12,7 +12,7 @@ from clearprop.errors import DataError, DTypeError, ShapeError
 
 __all__ = ["as_targets", "family", "plain_values"]
 
-_FAMILIES = {**dict.fromkeys("biuf", "numbers"), "U": "text", "S": "bytes"}
+_FAMILIES = {**dict.fromkeys("biuf", "numbers"), "U": "text"}
 
 
 def as_targets(y: Any, where: str = "y") -> Array:
@@ -33,6 +33,8 @@ def as_targets(y: Any, where: str = "y") -> Array:
         _check_objects(array, where)
     elif array.dtype.kind == "f":
         _check_finite(array, where)
+    elif array.dtype.kind == "S":
+        raise DTypeError(_undecoded(where))
     elif array.dtype.kind not in _FAMILIES:
         raise DTypeError(
             f"{where} holds values of type {array.dtype}; targets must be numbers or labels (text, booleans, "
@@ -43,7 +45,7 @@ def as_targets(y: Any, where: str = "y") -> Array:
 
 
 def plain_values(y: Array, where: str = "y") -> Array:
-    """Return targets from `as_targets` with objects as what they are: numbers, text or bytes.
+    """Return targets from `as_targets` with objects as what they are: numbers or text.
 
     >>> plain_values(np.array(["b", "a"], dtype=object))
     array(['b', 'a'], dtype='<U1')
@@ -57,7 +59,7 @@ def plain_values(y: Array, where: str = "y") -> Array:
 
 
 def family(values: Array) -> str:
-    """Return what plain values are: "numbers", "text" or "bytes"."""
+    """Return what plain values are: "numbers" or "text"."""
     return _FAMILIES[values.dtype.kind]
 
 
@@ -77,6 +79,13 @@ def _to_array(y: Any, where: str) -> Array:
     if array.dtype.kind in "US" and isinstance(y, list | tuple):
         _check_one_type([type(v) for v in y if not isinstance(v, list | tuple | np.ndarray)], where)
     return array
+
+
+def _undecoded(where: str) -> str:
+    return (
+        f"{where} holds bytes; labels must be text, booleans or whole numbers. Decode them first: "
+        f"np.char.decode({where}, 'utf-8')."
+    )
 
 
 def _short(value: Any) -> str:
@@ -101,7 +110,9 @@ def _check_objects(array: Array, where: str) -> None:
                 f"{where} holds a missing value, {value!r}, in row {i // size}. Remove that example or give "
                 "its target."
             )
-        if not isinstance(value, str | bytes | numbers.Real | np.bool_):
+        if isinstance(value, bytes):
+            raise DTypeError(_undecoded(where))
+        if not isinstance(value, str | numbers.Real | np.bool_):
             raise DTypeError(
                 f"{where} holds {_short(value)} in row {i // size}, a {type(value).__name__}; targets must "
                 "be numbers or "

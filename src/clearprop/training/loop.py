@@ -11,6 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,7 @@ from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_divergence, explain_first_pass
 from clearprop.training.history import History, Row
 from clearprop.training.interrupt import InterruptGuard
-from clearprop.training.measure import Tally, join, join_records, measure
+from clearprop.training.measure import Tally, join, join_records, measure, step_sums
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
 from clearprop.training.targets import Targets
@@ -36,6 +37,10 @@ __all__ = ["TrainingRun"]
 _BLOCK_SECONDS = 0.05
 _BLOCK_STEPS = 1000
 _ROLLING_EXAMPLES = 1000
+
+
+class _Stopped(Exception):
+    """Ends a minimisation within a line search."""
 
 
 @dataclass
@@ -62,10 +67,13 @@ class TrainingRun:
     step: int = 0
     eta: float = math.nan
     stop_reason: str = ""
+    epochs_before: int = 0
+    """Epochs and steps of earlier fits: random numbers go on from there, `epoch` and `step` start at 0."""
+    steps_before: int = 0
 
     def stop(self, reason: str = "callback") -> None:
         """End training after the step at hand; `reason` goes into ``history.stopped``."""
-        self.stop_reason = self.stop_reason or reason
+        self.stop_reason = self.stop_reason or reason or "callback"
 
     def run(self) -> History:
         """Train and return the history. Ctrl-C ends it after the step at hand: KeyboardInterrupt."""
@@ -82,16 +90,21 @@ class TrainingRun:
             InterruptGuard(self.stop) as guard,
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
         ):
+            begun: list[Callback] = []
             try:
-                self._tell("on_fit_begin")
+                for callback in self.options.callbacks:
+                    callback.on_fit_begin(self)
+                    begun.append(callback)
                 self._epochs()
                 self.history.stopped = self.stop_reason or "epochs"
             except BaseException as error:
                 self.history.stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
                 raise
             finally:
-                for callback in reversed(self.options.callbacks):
-                    callback.on_fit_end(self)
+                self._note_position()
+                with ExitStack() as ends:  # each one runs, last first, whatever another raises
+                    for callback in begun:
+                        ends.callback(callback.on_fit_end, self)
         if guard.interrupted:
             raise KeyboardInterrupt
         return self.history
@@ -99,6 +112,16 @@ class TrainingRun:
     def _tell(self, hook: str, *args: Any) -> None:
         for callback in self.options.callbacks:
             getattr(callback, hook)(self, *args)
+
+    def _note_position(self) -> None:
+        """Tell the network how far its training has come: an epoch counts once it has begun."""
+        if self.network is not None:
+            self.network.epochs_trained = self.epochs_before + self.epoch
+            self.network.steps_trained = self.steps_before + self.step
+
+    def draws(self, batch: Batch) -> Draws:
+        """Return the position that the random numbers of the step at hand are a function of."""
+        return Draws(self.seed, self.steps_before + self.step, batch.examples)
 
     def _epochs(self) -> None:
         if self.options.optimizer.full_batch:
@@ -141,12 +164,15 @@ class TrainingRun:
                 break
         if not outputs:
             return False
-        self._measure(outputs, join(targets), join(weights) if weights else None, tally)
+        self._measure(outputs, targets, join(weights) if weights else None, tally)
         now = time.perf_counter()
-        if self.options.time_limit is not None and now - self.started >= self.options.time_limit:
-            self.stop("time limit")
+        self._watch_time(now)
         self._steps_in_block = self._next_block(len(outputs), now - begun)
         return not self.stop_reason
+
+    def _watch_time(self, now: float) -> None:
+        if self.options.time_limit is not None and now - self.started >= self.options.time_limit:
+            self.stop("time limit")
 
     def again(self, item: Any) -> Batch:
         """Return a batch that the snapshot remembers, read anew where only its indices were kept."""
@@ -165,11 +191,13 @@ class TrainingRun:
             batch.X,
             batch.y,
             batch.weights,
-            Draws(self.seed, self.step, batch.examples),
+            self.draws(batch),
             self._gradient,
         )
         due = [c for c in self._stepwise if (self.step + 1) % c.every == 0] if self._stepwise else ()
         self.apply(result, len(batch.y), due)
+        if due:
+            self._note_position()
         for callback in due:
             callback.on_step_end(self)
         return result.output
@@ -227,32 +255,37 @@ class TrainingRun:
             if entry.name == "W" and (scale is None or scale[entry.offset] != 0):
                 limit_row_norms(self.state.theta[entry.block].reshape(entry.shape), limit)
 
-    def _measure(self, outputs: list[Any], y: Array, weights: Array | None, tally: Tally) -> None:
+    def _measure(self, outputs: list[Any], targets: list[Array], weights: Array | None, tally: Tally) -> None:
         """Compute costs and accuracy of a block's examples as they were when seen; stop if one diverged."""
-        record = join_records(outputs)
-        costs = self.model.costs(record, y)
-        weighted = costs if weights is None else costs * weights
-        total = float(weighted.sum())
+        record, y = join_records(outputs), join(targets)
+        sizes = [len(step) for step in targets]
+        costs = step_sums(self.model.costs(record, y), weights, sizes)
         if not (
-            math.isfinite(total)
+            math.isfinite(sum(costs))
             and np.isfinite(self.state.theta).all()
             and np.isfinite(self.state.buffers).all()
         ):
             assert self._snapshot is not None
             explain_divergence(self, self._snapshot)
-        correct = math.nan
-        if self.targets.is_classification:
-            correct = float(np.count_nonzero(self.targets.correct(record.a, y)))
-        tally.add(len(y), total, correct)
+        correct = self._correct(record, y)
+        tally.add(len(y), costs, int(np.count_nonzero(correct)))
         if self.options.metrics:
             tally.keep(self.targets.truth(y), self.targets.scores(record.a), weights)
-        self._roll(len(y), total, correct)
+        self._roll(sizes, costs, step_sums(correct, None, sizes))
 
-    def _roll(self, examples: int, cost: float, correct: float) -> None:
-        self._recent.append((examples, cost, correct))
-        while len(self._recent) > 1 and sum(n for n, _, _ in self._recent[1:]) >= _ROLLING_EXAMPLES:
-            self._recent.pop(0)
-        n = sum(n for n, _, _ in self._recent)
+    def _correct(self, record: Any, y: Array) -> Array:
+        if not self.targets.is_classification:
+            return np.zeros(len(y), dtype=bool)
+        return self.targets.correct(record.a, y)
+
+    def _roll(self, sizes: list[int], costs: list[float], correct: list[float]) -> None:
+        """Add a row to ``history.rolling``: over the fewest last steps that hold 1000 examples."""
+        self._recent.extend(zip(sizes, costs, correct, strict=True))
+        n, first = 0, len(self._recent)
+        while first > 0 and n < _ROLLING_EXAMPLES:
+            first -= 1
+            n += self._recent[first][0]
+        del self._recent[:first]
         row: Row = {"epoch": self.epoch, "step": self.step, "examples": n}
         row["cost"] = sum(c for _, c, _ in self._recent) / n
         if self.targets.is_classification:
@@ -280,6 +313,7 @@ class TrainingRun:
         if self.validation is not None:
             row |= self._validate(self.validation)
         self.history.append(row)
+        self._note_position()
         self._tell("on_epoch_end", row)
         schedule = self.options.schedule
         if schedule is not None and schedule.monitors:
@@ -311,6 +345,9 @@ class TrainingRun:
         batch = whole_batch(self.batches(1))
 
         def cost_and_gradient(theta: Array) -> tuple[float, Array]:
+            self._watch_time(time.perf_counter())
+            if self.stop_reason:
+                raise _Stopped  # now, not after a whole line search
             result = self.engine.gradient(self.model, self.state, batch.X, batch.y, batch.weights, None)
             costs = self.model.costs(result.output, batch.y)
             cost = float(np.mean(costs if batch.weights is None else costs * batch.weights))
@@ -325,21 +362,21 @@ class TrainingRun:
             self.eta = options.optimizer.eta
             record = self.engine.output(self.model, self.state, batch.X)
             tally = Tally()
-            correct = self.targets.correct(record.a, batch.y).sum() if self.targets.is_classification else 0
-            costs = self.model.costs(record, batch.y)
-            weighted = costs if batch.weights is None else costs * batch.weights
-            tally.add(len(batch.y), float(weighted.sum()), float(correct))
+            costs = step_sums(self.model.costs(record, batch.y), batch.weights, [len(batch.y)])
+            tally.add(len(batch.y), costs, int(np.count_nonzero(self._correct(record, batch.y))))
             if options.metrics:
                 tally.keep(self.targets.truth(batch.y), self.targets.scores(record.a), batch.weights)
             self._end_epoch(tally)
-            if options.time_limit is not None and time.perf_counter() - self.started >= options.time_limit:
-                self.stop("time limit")
+            self._watch_time(time.perf_counter())
             return bool(self.stop_reason)
 
-        if not math.isfinite(cost_and_gradient(self.state.theta)[0]):
-            explain_first_pass(self, batch)
-        minimum = options.optimizer.minimize(
-            cost_and_gradient, self.state.theta, iterated, scale=options.scale
-        )
+        try:
+            if not math.isfinite(cost_and_gradient(self.state.theta)[0]):
+                explain_first_pass(self, batch)
+            minimum = options.optimizer.minimize(
+                cost_and_gradient, self.state.theta, iterated, scale=options.scale
+            )
+        except _Stopped:
+            return  # theta is that of the last iteration
         if not self.stop_reason and minimum.converged:
             self.stop("converged")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from clearprop.training.data import Examples
 from clearprop.training.history import Row
 from clearprop.training.targets import Targets
 
-__all__ = ["Tally", "join", "join_records", "measure"]
+__all__ = ["Tally", "join", "join_records", "measure", "step_sums", "weights_for"]
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Tally:
 
     examples: int = 0
     cost: float = 0.0
-    correct: float = 0.0
+    correct: int = 0
     kept: list[tuple[Array, Array, Array | None]] = field(default_factory=list)
     """Truth, outputs and weights of each block, where metrics were asked for."""
 
@@ -38,18 +38,40 @@ class Tally:
             return {}
         truth, outputs = (np.concatenate([block[i] for block in self.kept]) for i in (0, 1))
         weights = None if self.kept[0][2] is None else np.concatenate([w for *_, w in self.kept])
-        return {metric.name: float(metric(truth, outputs, weights)) for metric in metrics}
+        return {m.name: float(m(truth, outputs, weights_for(m, weights))) for m in metrics}
 
-    def add(self, examples: int, cost: float, correct: float) -> None:
-        """Add the sums over a block: its number of examples, their costs, how many were right."""
+    def add(self, examples: int, costs: Iterable[float], correct: int) -> None:
+        """Add a block: its number of examples, the sum of costs of each of its steps, how many were right.
+
+        One step after the other, so that the total does not depend on how steps were joined to blocks.
+        """
         self.examples += examples
-        self.cost += cost
+        for cost in costs:  # not sum(), which rounds a block as a whole
+            self.cost += cost
         self.correct += correct
 
 
 class _Output(NamedTuple):
     z: Array | None
     a: Array
+
+
+def weights_for(metric: Any, weights: Array | None) -> Array | None:
+    """Return the weights a metric gets: none for the accuracy, everywhere the plain share of examples."""
+    return None if metric.name == "accuracy" else weights
+
+
+def step_sums(costs: Array, weights: Array | None, sizes: Sequence[int]) -> list[float]:
+    """Return the (weighted) sum of costs of each step, added in float64. costs: (n,); sizes sum to n.
+
+    >>> step_sums(np.array([1.0, 2.0, 3.0]), None, [2, 1])
+    [3.0, 3.0]
+    """
+    exact = costs.astype(np.float64)
+    if weights is not None:
+        exact *= weights
+    starts = np.cumsum([0, *sizes[:-1]])
+    return np.add.reduceat(exact, starts).tolist()  # type: ignore[no-any-return]
 
 
 def join(arrays: list[Array]) -> Array:
@@ -78,27 +100,26 @@ def measure(
 ) -> Row:
     """Return cost, accuracy (for classes) and metrics of a data set in inference mode, as one row.
 
-    The cost is the weighted mean of the examples' costs, without penalty. An empty row once `cancelled`.
+    The cost is the weighted mean of the examples' costs, without penalty; metrics weigh examples likewise.
+    The accuracy is the plain share of examples that are right, whatever they weigh. An empty row once
+    `cancelled`.
     """
     outputs: list[Array] = []
-    total, correct, n = 0.0, 0.0, 0
+    tally = Tally()
     for X, y, weights in examples.batches(batch_size):
         if cancelled is not None and cancelled():
             return {}
         record = engine.output(model, state, X)
-        costs = model.costs(record, y)
-        total += float((costs if weights is None else costs * weights).sum())
-        if targets.is_classification:
-            right = targets.correct(record.a, y)
-            correct += float((right if weights is None else right * weights).sum())
-        n += len(y)
+        costs = step_sums(model.costs(record, y), weights, [len(y)])
+        right = int(np.count_nonzero(targets.correct(record.a, y))) if targets.is_classification else 0
+        tally.add(len(y), costs, right)
         if metrics:
             outputs.append(record.a)
-    row: Row = {"cost": total / n}
+    row: Row = {"cost": tally.cost / tally.examples}
     if targets.is_classification:
-        row["accuracy"] = correct / n
+        row["accuracy"] = tally.correct / tally.examples
     if metrics:
         a, truth = targets.scores(np.concatenate(outputs)), targets.truth(examples.y)
         for metric in metrics:
-            row[metric.name] = float(metric(truth, a, examples.weights))
+            row[metric.name] = float(metric(truth, a, weights_for(metric, examples.weights)))
     return row
