@@ -522,3 +522,8 @@ def test_a_batch_of_one_in_front_of_batch_norm_is_refused_before_any_step(batch_
     np.testing.assert_array_equal(net.theta, before)
     if batch_size > 1:
         net.fit(X, y, batch_size=batch_size, epochs=1, drop_last=True)
+
+
+def test_load_wants_a_path():
+    with pytest.raises(cp.errors.DTypeError, match=r"load needs the path of a file\. Got 123"):
+        cp.load(123)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,18 +59,16 @@ class Network:
             sigmoid: binary cross-entropy, exponential: Poisson, else mean squared error; quadratic for a list
                 of sizes).
         n_in: number of inputs; left out, taken from the first layer or from the data at the first use.
-        initializer: of the weights of every Dense layer that names none; "normal" also draws the biases of a
-            list of sizes from N(0, 1), as Nielsen's programs do. Left out, tied to each layer's activation.
+        initializer: of every Dense layer that names none; "normal" also draws the biases of a list of
+            sizes, as Nielsen's programs do. Left out, tied to each layer's activation.
         seed: initial weights, order of examples and dropout are functions of it.
         dtype: "float64" (what checking needs) or "float32" (twice as fast).
         engine: the rung of the ladder: "auto", "batch", "example", "neuron" or "graph".
         task: "classification" or "regression" where y alone does not tell.
         classes: all labels, where y may not show each of them.
-        preprocessing: None, "standardize" (mean 0 and deviation 1 of the first training data), or an
-            `Affine`.
+        preprocessing: None, "standardize" (to the first training data), or an `Affine`.
 
-    Layers count from 1, the input is layer 0: ``net.W[1]`` belongs to the first layer.
-    Errors: one sentence for each option that does not fit; names get a suggestion.
+    Layers count from 1: ``net.W[1]`` belongs to the first. An option that does not fit is refused.
 
     >>> net = Network([2, 3, 1], initializer="normal", seed=1)
     >>> net.W[1].shape, net.b[1].shape, net.theta.shape
@@ -252,8 +251,7 @@ class Network:
     def predict(self, X: Any, engine: str | None = None) -> Array:
         """Return predictions in the form that y had in fit: labels, one-hot rows, or real numbers.
 
-        Labels have the dtype that y had, real numbers that of the network. Before fit, the outputs
-        themselves.
+        Labels have the dtype of y, real numbers that of the network; before fit, the outputs themselves.
         """
         a = self.outputs(X, engine)
         return a if self.targets is None else self.targets.decode(a)
@@ -378,8 +376,7 @@ class Network:
     ) -> Path:
         """Write the network to a safetensors file and return its path; nothing is overwritten unasked.
 
-        extra: plain data to keep with it (what the data were called, …), found again in ``net.extra``.
-        The history is not saved.
+        extra: plain data to keep with it, found again in ``net.extra``. The history is not saved.
         """
         save(self, Path(path), overwrite=overwrite, extra=extra)
         return Path(path)
@@ -391,10 +388,11 @@ class Network:
 def load(path: str | Path, *, custom: Sequence[Any] = ()) -> Network:
     """Return the network that `Network.save` wrote to `path`.
 
-    custom: classes of your own activations, costs or layers that it uses; nothing in the file is ever
-    executed.
+    custom: classes of your own activations, costs or layers that it uses; nothing in the file is ever run.
     Errors: `FileFormatError` for a file that is truncated, altered, newer, or something else.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise DTypeError(f"load needs the path of a file. Got {path!r}.")
     loaded = load_model(Path(path), custom=custom)
     network = Network(loaded.model.layers, loaded.model.cost, dtype=loaded.theta.dtype)
     network._model = loaded.model
