@@ -10,8 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
 from clearprop.activations import activations
 from clearprop.costs import (
@@ -462,11 +460,13 @@ def test_log_cosh_is_accurate_near_zero() -> None:
 # --- Torch as an extra oracle.
 
 
-def _t(x: Any) -> torch.Tensor:
+def _t(x: Any) -> Any:
+    torch = pytest.importorskip("torch")
     return torch.tensor(x, dtype=torch.float64)
 
 
-def _torch_value(cost: Cost, a: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def _torch_value(cost: Cost, a: Any, y: Any) -> Any:
+    F = pytest.importorskip("torch").nn.functional
     k = a.shape[-1]
     match cost:
         case Quadratic():
@@ -525,6 +525,7 @@ def test_torch_agrees(cost: Cost) -> None:
 def test_torch_agrees_with_the_fused_pairs(cost: Cost) -> None:
     pair = next(pair for (_, name), pair in fused_pairs().items() if name == cost.name)
     z, y = fused_examples(cost)
+    F = pytest.importorskip("torch").nn.functional
     leaf, t = _t(z).requires_grad_(), _t(y)
     if isinstance(cost, CrossEntropy):
         theirs = F.cross_entropy(leaf, t, reduction="none", label_smoothing=cost.label_smoothing)
