@@ -180,8 +180,12 @@ def expit(z: Array) -> Array:
     array([9.85967654e-305, 5.00000000e-001, 1.00000000e+000])
     """
     low = _LOWEST_EXPONENT.get(z.dtype)
-    if low is not None and type(z) is np.ndarray:  # the hot path of training: no calls but NumPy's
-        return _ONE[z.dtype] / (_ONE[z.dtype] + np.exp(-np.maximum(z, low)))  # type: ignore[no-any-return]
+    if low is not None and type(z) is np.ndarray and z.ndim:
+        # The hot path of training: the same steps, no calls but NumPy's, and one new array.
+        a: Array = np.maximum(z, low)
+        np.exp(np.negative(a, a), a)
+        a += _ONE[z.dtype]
+        return np.divide(_ONE[z.dtype], a, a)
     xp = namespace(z)
     out: Array = 1.0 / (1.0 + xp.exp(-at_least(z, -_largest_exponent(xp, z.dtype))))
     return out

@@ -173,7 +173,7 @@ class Dense(ActivationOwner):
         """Return a_prev, z and a."""
         z = a_prev @ params["W"].T
         if self.bias:
-            z = z + params["b"]
+            z += params["b"]  # z is our own; an array library without in-place addition makes a new one
         return DenseForward(a_prev, z, self.activation.forward(z, params))
 
     def backward_from_delta(

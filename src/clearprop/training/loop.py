@@ -83,6 +83,8 @@ class TrainingRun:
         self.eta = self.options.optimizer.eta
         self._steps_in_block = 1
         self._gradient = Gradient(self.model, self.state.theta.dtype)
+        # Where nothing is drawn, one position does for all steps.
+        self._nowhere = None if self.model.is_random else Draws(self.seed, 0, np.empty(0, np.intp))
         self._stepwise = [c for c in self.options.callbacks if c.every > 0]
         self._recent: list[tuple[int, float, float]] = []
         self._snapshot: Snapshot | None = None
@@ -191,7 +193,7 @@ class TrainingRun:
             batch.X,
             batch.y,
             batch.weights,
-            self.draws(batch),
+            self._nowhere or self.draws(batch),
             self._gradient,
         )
         due = [c for c in self._stepwise if (self.step + 1) % c.every == 0] if self._stepwise else ()
