@@ -7,7 +7,10 @@
 ((1, 1), (3, 2))
 """
 
-from clearprop import activations, costs, datasets, engines, errors, initializers, schedules
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from clearprop import activations, costs, engines, errors, initializers, schedules
 from clearprop._version import __version__
 from clearprop.activations import per_neuron
 from clearprop.errors import ClearpropError, DivergenceError
@@ -87,3 +90,18 @@ __all__ = [
     "per_neuron",
     "schedules",
 ]
+
+if TYPE_CHECKING:
+    from clearprop import datasets
+
+
+def __getattr__(name: str) -> Any:
+    """Import the data sets when they are first asked for: training on one's own data needs none."""
+    if name == "datasets":
+        return importlib.import_module("clearprop.datasets")
+    raise AttributeError(f"module 'clearprop' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not imported yet too."""
+    return sorted(__all__)

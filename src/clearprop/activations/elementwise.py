@@ -76,7 +76,9 @@ class Sigmoid(ActivationFunction):
 
     def df(self, z: Array, a: Array) -> Array:
         """Return a (1 - a)."""
-        return a * (one(a) - a)  # type: ignore[no-any-return]
+        slope: Array = one(a) - a
+        slope *= a  # our own array
+        return slope
 
 
 @activations.register()
