@@ -2,7 +2,7 @@
 
 [784, 30, 10], sigmoid, quadratic cost, SGD, batches of 10: forward, cost and accuracy of the epoch, backward,
 update, shuffle and gather, for 30 epochs as in the book. The two are interleaved round by round; the figure
-is the ratio of their times, median over the rounds. Both have the same weights after an epoch, which is shown.
+is the ratio of their times, median over the rounds. Both have the same weights after an epoch: it is shown.
 
     python benchmarks/batch_against_numpy.py [--rounds 9] [--steps 500] [--dtype float32] [--json]
 """
