@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, activations
-from clearprop.arrays import Array, clip, expit, magnitude, namespace, one, real_part
+from clearprop.arrays import Array, clip, constant, expit, magnitude, namespace, real_part
 
 __all__ = ["Exponential", "HardTanh", "Identity", "ScaledTanh", "Sigmoid", "Softsign", "Tanh"]
 
@@ -76,7 +76,7 @@ class Sigmoid(ActivationFunction):
 
     def df(self, z: Array, a: Array) -> Array:
         """Return a (1 - a)."""
-        slope: Array = one(a) - a
+        slope: Array = constant(1.0, a) - a
         slope *= a  # our own array
         return slope
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.activations import ActivationFunction, activations
-from clearprop.arrays import Array, matmul, namespace, sum_examples
+from clearprop.arrays import Array, constant, matmul, namespace, sum_examples
 from clearprop.checks import check_flag, check_whole
 from clearprop.errors import ShapeError
 from clearprop.initializers import Initializer, initializers
@@ -171,7 +171,7 @@ class Dense(ActivationOwner):
         self, a_prev: Array, params: Tree, buffers: Tree, noise: Tree | None = None, training: bool = False
     ) -> DenseForward:
         """Return a_prev, z and a."""
-        z = a_prev @ params["W"].T
+        z = matmul(a_prev, params["W"].T)
         if self.bias:
             z += params["b"]  # z is our own; an array library without in-place addition makes a new one
         return DenseForward(a_prev, z, self.activation.forward(z, params))
@@ -187,11 +187,11 @@ class Dense(ActivationOwner):
         dC_dparams: Any = None,
     ) -> DenseBackward:
         """Return the backward record, given delta."""
-        mean = delta / n  # the mean over examples enters here, and nowhere else
+        mean = delta / constant(n, delta)  # the mean over examples enters here, and nowhere else
         into_W, into_b = (None, None) if out is None else (out["W"], out.get("b"))
         dC_db = sum_examples(mean, into_b) if self.bias else None  # BP3
         dC_dW = matmul(mean.T, record.a_prev, into_W)  # BP4
-        dC_da_prev = delta @ params["W"] if inputs else None  # BP2: the layer before adds ⊙ f'(z)
+        dC_da_prev = matmul(delta, params["W"]) if inputs else None  # BP2: the layer before adds ⊙ f'(z)
         return DenseBackward(delta, dC_dW, dC_db, dC_da_prev, dC_dparams or {}, n)
 
     @property
