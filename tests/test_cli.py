@@ -97,7 +97,7 @@ def test_train_digits_writes_a_model_and_a_page_and_says_where(clearprop):
     assert "model  digits.safetensors" in out
     assert "page   digits.html" in out
     assert "float32" in err
-    assert err.count("engine: batch") == 1
+    assert err.count("engine: native") == 1
     assert "1,438 for training, 359 held out for the test" in err
     assert "accuracy" in err.split("epoch 4/4")[1]
     assert "\x1b" not in out + err  # no control characters where there is no terminal

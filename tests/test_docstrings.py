@@ -12,7 +12,7 @@ import clearprop
 from clearprop.registry import Registry
 
 NAMES = ["clearprop", *(module.name for module in pkgutil.walk_packages(clearprop.__path__, "clearprop."))]
-MODULES = [importlib.import_module(name) for name in NAMES if not name.endswith(".__main__")]
+MODULES = [importlib.import_module(name) for name in NAMES if not name.endswith((".__main__", "._native"))]
 
 
 def public_things():

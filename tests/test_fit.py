@@ -561,7 +561,7 @@ def test_lbfgs_stops_within_a_line_search(monkeypatch, limit):
 
     net = regressor()
     seen = {"calls": 0, "theta": net.theta.copy()}
-    watch = TrainingRun._watch_time
+    watch = TrainingRun.watch_time
 
     class Look(cp.Callback):
         def on_epoch_end(self, run, row):
@@ -573,7 +573,7 @@ def test_lbfgs_stops_within_a_line_search(monkeypatch, limit):
         if self.epoch == 3 and seen["calls"] == 2:  # the first evaluation after the third iteration
             self.stop("enough")
 
-    monkeypatch.setattr(TrainingRun, "_watch_time", counted)
+    monkeypatch.setattr(TrainingRun, "watch_time", counted)
     history = net.fit(X, T, optimizer="lbfgs", epochs=50, callbacks=Look(), time_limit=limit)
     np.testing.assert_array_equal(net.theta, seen["theta"])
     assert (history.stopped, len(history)) == (("time limit", 0) if limit else ("enough", 3))
@@ -666,7 +666,7 @@ def test_a_network_trains_on_every_rung(engine):
 
 def test_the_history_says_where_it_was_made():
     history = fitted(classifier()).history
-    assert history.engine.startswith("engine: batch, the fastest rung that supports this network.")
+    assert history.engine.startswith("engine: native, the fastest rung that supports this network.")
     assert fitted(classifier(), engine="example", epochs=1).history.engine == "engine: example, as asked."
     assert {"engine", "python", "numpy", "machine", "blas", "blas_threads"} <= set(history.environment)
     assert history.stopped == "epochs"

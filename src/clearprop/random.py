@@ -47,6 +47,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from clearprop.compiled import native
 from clearprop.errors import DTypeError, OptionError
 
 __all__ = ["Purpose", "Stream", "inverse_normal", "philox", "stream"]
@@ -174,7 +175,12 @@ class Stream:
         Equal keys keep their order; with n indices that happens with probability n**2 / 2**65
         (for a million: 3e-8), so the order is uniform for every practical n.
         """
-        return np.argsort(self.bits64(_integer("n", n, 2**62)), kind="stable")
+        n = _integer("n", n, 2**62)
+        if native is None:
+            return np.argsort(self.bits64(n), kind="stable")
+        order = np.empty(n, np.int64)
+        native.permutation(*self.key, *self.nonce, order)
+        return order.astype(np.intp, copy=False)
 
     def bits_at(self, rows: ArrayLike, n_units: int) -> NDArray[np.uint32]:
         """Return one word per example and unit, (len(rows), n_units) uint32.

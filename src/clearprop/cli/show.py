@@ -13,6 +13,7 @@ from clearprop.cli.measure import class_names
 from clearprop.cli.models import about_data
 from clearprop.cli.output import Output, table
 from clearprop.engines import engines
+from clearprop.engines.native import MISSING, system
 from clearprop.errors import OptionError
 from clearprop.io import FileSummary, verify
 from clearprop.ladder import machine
@@ -118,7 +119,7 @@ def _model_as_data(network: Network, summary: FileSummary) -> dict[str, Any]:
 
 
 def _show_system(output: Output) -> None:
-    found = machine()
+    found, native = machine(), system()
     packages = {name: _version(name) for name in _PACKAGES}
     rungs = {name: engine.summary for name, engine in engines().items()}
     threads = (
@@ -135,6 +136,7 @@ def _show_system(output: Output) -> None:
         ("processor", f"{found.processor}, {found.cpus} CPUs for this process"),
         ("BLAS", found.blas),
         ("BLAS threads", f"{threads}; variables: {variables}"),
+        ("native rung", _native(native["native"])),
     ]
     output.say_pairs(rows)
     output.say()
@@ -152,9 +154,18 @@ def _show_system(output: Output) -> None:
             "blas": found.blas,
             "blas_threads": found.blas_threads,
             "variables": found.variables,
+            **native,
             "engines": rungs,
         }
     )
+
+
+def _native(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return MISSING.removeprefix("the native rung is ")
+    others = [name for name in found["instruction_sets"] if name != found["in_use"]]
+    also = f", also {', '.join(others)}" if others else ""
+    return f"{found['in_use']}{also} (CLEARPROP_ISA); {found['threads']} threads (CLEARPROP_NUM_THREADS)"
 
 
 def _version(package: str) -> str | None:

@@ -1,8 +1,12 @@
-"""The rungs of the ladder: the same equations as a graph, by neuron, by example, and in batches."""
+"""The rungs of the ladder: the same equations as a graph, by neuron, by example, in batches, and in C++."""
 
 from clearprop.engines.base import (
     Engine,
     Pass,
+    Rows,
+    StepOptions,
+    Steps,
+    Trainer,
     TrainingOptions,
     choose_engine,
     engines,
@@ -15,6 +19,7 @@ from clearprop.engines.graph_rung import GraphEngine, NetworkGraph
 from clearprop.engines.neuron import NeuronEngine
 from clearprop.engines.example import ExampleEngine
 from clearprop.engines.batch import BatchEngine, forward_backward
+from clearprop.engines.native import NativeEngine
 # isort: on
 
 __all__ = [
@@ -22,9 +27,14 @@ __all__ = [
     "Engine",
     "ExampleEngine",
     "GraphEngine",
+    "NativeEngine",
     "NetworkGraph",
     "NeuronEngine",
     "Pass",
+    "Rows",
+    "StepOptions",
+    "Steps",
+    "Trainer",
     "TrainingOptions",
     "choose_engine",
     "engines",

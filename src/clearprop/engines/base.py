@@ -7,6 +7,7 @@ proves it. An engine has few verbs: `supports`, `output`, `trace`, `gradient`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,9 +16,22 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.errors import UnknownNameError, UnsupportedError, did_you_mean, one_of
 from clearprop.model import Draws, Gradient, Model, State
+from clearprop.optimizers import Optimizer
 from clearprop.trace import Trace
 
-__all__ = ["Engine", "Pass", "TrainingOptions", "choose_engine", "engines", "register_engine", "weighted"]
+__all__ = [
+    "Engine",
+    "Pass",
+    "Rows",
+    "StepOptions",
+    "Steps",
+    "Trainer",
+    "TrainingOptions",
+    "choose_engine",
+    "engines",
+    "register_engine",
+    "weighted",
+]
 
 
 class Pass(NamedTuple):
@@ -37,6 +51,100 @@ class TrainingOptions:
 
     optimizer: str
     dtype: str
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """What a step does with the gradient, for an engine that does whole steps; the names are those of fit."""
+
+    optimizer: Optimizer
+    batch_size: int
+    examples: int | None = None
+    """Number of training examples, None for a stream."""
+    l1: float = 0.0
+    l2: float = 0.0
+    divide_by: str = "none"
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    max_norm: float | None = None
+    scale: Array | None = None
+    decay: Array | None = None
+
+
+class Rows(NamedTuple):
+    """Examples that lie in memory, in the network's dtype."""
+
+    X: Any
+    """(n, n_in), an array with contiguous rows, or a SciPy CSR matrix."""
+    y: Array
+    """(n, n_out), encoded."""
+    weights: Array | None
+    """(n,), mean 1, or None."""
+
+
+class Steps(NamedTuple):
+    """What a run of steps gave."""
+
+    done: int
+    """Steps whose update was made."""
+    costs: Array
+    """Per step: the (weighted) sum of its examples' costs, float64."""
+    correct: Array
+    """Per step: how many of its examples were right."""
+    finite: bool
+    """False if the cost of the step after them was NaN or infinite: that step was not made."""
+
+
+class Trainer(ABC):
+    """What an engine gives that does whole runs of steps itself.
+
+    It has parameters, buffers and slots of its own, which `read` and `write` exchange with the network's.
+    """
+
+    @abstractmethod
+    def read(self, state: State) -> None:
+        """Take theta and the buffers as they are now."""
+
+    @abstractmethod
+    def write(self, state: State) -> None:
+        """Bring theta and the buffers up to date."""
+
+    @abstractmethod
+    def read_slots(self, slots: dict[str, Array]) -> None:
+        """Take the optimiser's slots as they are now."""
+
+    @abstractmethod
+    def write_slots(self, slots: dict[str, Array]) -> None:
+        """Bring the optimiser's slots up to date."""
+
+    @abstractmethod
+    def steps(
+        self,
+        rows: Rows,
+        order: Array,
+        examples: Array | None,
+        batch_size: int,
+        etas: Array,
+        seed: int,
+        first_step: int,
+        optimizer_step: int,
+        seconds: float,
+        rule: str,
+        middle: float,
+        outputs: Array | None = None,
+        look_at_gradient: Callable[[Array], None] | None = None,
+    ) -> Steps:
+        """Do steps on the batches of `order` until it or the time is used up.
+
+        order: indices of rows, cut into batches of batch_size, the last of which may be short. examples:
+        which examples of the data set those are, for the random numbers; None where rows holds all of it.
+        etas: the rate of each step, or one for all. seed, first_step: the position of the random numbers.
+        optimizer_step: how many steps the optimiser has done. rule, middle: how an example is right
+        ("largest": the largest output is that of the target; "threshold": all outputs are on the target's
+        side of `middle`; "none").
+        outputs: (len(order), n_out), takes the outputs as each example was seen. look_at_gradient: called in
+        every step with the flat gradient, penalty included, before clipping; what it changes there counts.
+        """
 
 
 class Engine(ABC):
@@ -94,6 +202,10 @@ class Engine(ABC):
         trace = self.trace(model, state, X, y, weights, draws)
         forward = [trace[i].forward for i in range(1, len(trace))]
         return Pass(forward[-1], trace.gradient, new_buffers(model, state, forward, draws))
+
+    def trainer(self, model: Model, dtype: Any, options: StepOptions) -> Trainer | None:
+        """Return what does whole runs of steps; None where the training loop does each step itself."""
+        return None
 
 
 def new_buffers(model: Model, state: State, forward: Any, draws: Draws | None) -> Array:

@@ -15,7 +15,15 @@ from clearprop.checks import as_number
 from clearprop.errors import DataError, OptionError
 from clearprop.fitting.reading import build_for, read_examples, read_features, targets_of
 from clearprop.random import Purpose, stream
-from clearprop.training.batches import Batch, Batches, Order, example_batch, example_batches
+from clearprop.training.batches import (
+    Batch,
+    Batches,
+    Order,
+    Orders,
+    example_batch,
+    example_batches,
+    example_orders,
+)
 from clearprop.training.data import Affine, Examples, is_stream
 from clearprop.training.features import check_values
 from clearprop.training.options import FitOptions
@@ -50,12 +58,20 @@ class TrainingData:
         n, size = len(self.examples), options.batch_size
         return n // size if options.drop_last else -(-n // size)
 
-    def batches(self, options: FitOptions, seed: int, order: Order | None, epochs_before: int = 0) -> Batches:
-        """Return the batches of each epoch."""
+    def orders(
+        self, options: FitOptions, seed: int, order: Order | None, epochs_before: int = 0
+    ) -> Orders | None:
+        """Return the order of the examples in each epoch; None for an iterable of batches."""
         if self.examples is None:
+            return None
+        return example_orders(len(self.examples), options, seed, order, epochs_before)
+
+    def batches(self, orders: Orders | None) -> Batches:
+        """Return the batches of each epoch."""
+        if self.examples is None or orders is None:
             assert self.source is not None
             return self.source
-        return example_batches(self.examples, options, seed, order, epochs_before)
+        return example_batches(self.examples, orders)
 
     @property
     def fetch(self) -> Any:

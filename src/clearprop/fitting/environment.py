@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from clearprop.engines.native import system
+
 __all__ = ["THREAD_VARIABLES", "blas_threads", "environment"]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -30,6 +32,7 @@ def environment(engine: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "blas": f"{blas.get('name', '?')} {blas.get('version', '?')}",
         "blas_threads": variables if threads is None else threads,
+        **(system()["native"] or {} if engine == "native" else {}),
     }
 
 

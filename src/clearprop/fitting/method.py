@@ -152,7 +152,7 @@ def fit(
         check_metrics(options.metrics, data.targets, validation.y)
     needed = TrainingOptions(chosen.name, draft.dtype.name)
     rung, why = choose_engine(engine or draft.engine, model, needed)
-    batches = data.batches(options, draft.seed, order, draft.epochs_trained)
+    orders = data.orders(options, draft.seed, order, draft.epochs_trained)
     history = History()
     history.engine, history.environment = why, environment(rung.name)
     draft.history, draft.penalty = history, regularization
@@ -163,7 +163,9 @@ def fit(
         engine=rung,
         targets=data.targets,
         options=options,
-        batches=batches,
+        batches=data.batches(orders),
+        examples=data.examples,
+        orders=orders,
         fetch=data.fetch,
         seed=network.seed,
         n_examples=data.n_examples,

@@ -13,7 +13,16 @@ from clearprop.random import Purpose, stream
 from clearprop.training.data import Examples
 from clearprop.training.options import FitOptions
 
-__all__ = ["Batch", "Batches", "Order", "example_batch", "example_batches", "whole_batch"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Order",
+    "Orders",
+    "example_batch",
+    "example_batches",
+    "example_orders",
+    "whole_batch",
+]
 
 Order = Iterable[Any] | Callable[[int], Any]
 """The order of the examples: see `example_batches`."""
@@ -34,22 +43,23 @@ Batches = Callable[[int], Iterator[Batch]]
 """epoch (from 1) -> its batches."""
 
 
-def example_batches(
-    examples: Examples, options: FitOptions, seed: int, order: Order | None, epochs_before: int = 0
-) -> Batches:
-    """Return the batches of each epoch over data that lies as a whole.
+Orders = Callable[[int], Iterator[tuple[Array, int]]]
+"""epoch (from 1) -> indices of examples, and into batches of what size to cut them."""
+
+
+def example_orders(
+    n: int, options: FitOptions, seed: int, order: Order | None, epochs_before: int = 0
+) -> Orders:
+    """Return the order of n examples in each epoch.
 
     The order of epoch e is a function of (seed, epochs_before + e), or what `order` says: a function of the
     epoch, or an iterable with one item per epoch: an array of indices, cut into batches, or a list of such
     arrays, one per batch. epochs_before: how many epochs of earlier fits came before the first.
     """
     items = None if order is None or callable(order) else iter(order)
-    n, size = len(examples), options.batch_size
-    # Rows of several small batches are gathered at a time, as many as stay in a processor's cache.
-    rows = _GATHER_BYTES // examples.row_bytes
+    size = options.batch_size
 
     def orders(epoch: int) -> Iterator[tuple[Array, int]]:
-        """Yield indices of examples and into batches of what size to cut them."""
         if order is None:
             place = epochs_before + epoch
             whole = (
@@ -77,6 +87,14 @@ def example_batches(
             indices = np.asarray(batch)
             _check_order(indices, n, epoch)
             yield indices, len(indices)
+
+    return orders
+
+
+def example_batches(examples: Examples, orders: Orders) -> Batches:
+    """Return the batches of each epoch over data that lies as a whole."""
+    # Rows of several small batches are gathered at a time, as many as stay in a processor's cache.
+    rows = _GATHER_BYTES // examples.row_bytes
 
     def batches(epoch: int) -> Iterator[Batch]:
         for indices, cut in orders(epoch):

@@ -30,6 +30,8 @@ class Callback:
     """
 
     every: int = 0
+    reads_theta: bool = True
+    """Whether `on_progress` looks at parameters; False spares an engine that has its own the copying."""
 
     def on_fit_begin(self, run: TrainingRun) -> None:
         """Do something before the first step."""

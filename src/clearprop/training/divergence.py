@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from clearprop.training.batches import Batch
     from clearprop.training.loop import TrainingRun
 
-__all__ = ["Snapshot", "explain_divergence", "explain_first_pass", "first_non_finite"]
+__all__ = [
+    "Snapshot",
+    "explain_divergence",
+    "explain_first_pass",
+    "explain_parameters",
+    "explain_step",
+    "first_non_finite",
+]
 
 _SHARE = 0.05  # of the time that snapshots may take
 _MOST_BATCHES = 200
@@ -48,11 +55,11 @@ class Snapshot:
     """From which batch on, which epoch and which state of the schedule held."""
 
     @classmethod
-    def take(cls, run: TrainingRun, now: float) -> Snapshot:
-        """Return a copy of the run's position."""
-        slots = {name: slot.copy() for name, slot in run.slots.items()}
+    def take(cls, run: TrainingRun, now: float, slots: bool = True) -> Snapshot:
+        """Return a copy of the run's position; without slots it tells the parameters only."""
+        own = {name: slot.copy() for name, slot in run.slots.items()} if slots else {}
         state = run.state
-        snapshot = cls(state.theta.copy(), state.buffers.copy(), slots, run.step, now, 0.0)
+        snapshot = cls(state.theta.copy(), state.buffers.copy(), own, run.step, now, 0.0)
         snapshot.seconds = time.perf_counter() - now
         return snapshot
 
@@ -147,12 +154,63 @@ def explain_divergence(run: TrainingRun, snapshot: Snapshot) -> NoReturn:
         sizes.append(norm(state.theta))
     snapshot.restore(run)
     epoch, step = failed_at
-    names = sorted({type(callback).__name__ for callback in run.options.callbacks if callback.every > 0})
-    changed = f"a callback ({', '.join(names)})" if names else f"rounding on the engine {run.engine.name!r}"
+    names = _stepwise(run)
+    changed = f"a callback ({names})" if names else f"rounding on the engine {run.engine.name!r}"
     raise DivergenceError(
         f"training diverged in epoch {epoch}, at or before step {step}: the cost or a parameter became NaN "
         "or infinite. "
         f"The steps alone, repeated on the batch rung, stay finite, so the likely cause is {changed}. "
+        f"The parameters are those after step {snapshot.step}."
+    )
+
+
+def _stepwise(run: TrainingRun) -> str:
+    """Return the names of the callbacks that are called between steps."""
+    return ", ".join(sorted({type(c).__name__ for c in run.options.callbacks if c.every > 0}))
+
+
+def explain_step(run: TrainingRun, batch: Batch, snapshot: Snapshot) -> NoReturn:
+    """Raise for a batch whose cost is NaN or infinite at the parameters as they are, which stay.
+
+    Errors: always `DivergenceError`, naming epoch, step, layer, quantity and the likely cause.
+    """
+    sizes = [norm(snapshot.theta), norm(run.state.theta)]
+    rung = engines()["batch"]
+    trace = rung.trace(run.model, run.state, batch.X, batch.y, batch.weights, run.draws(batch))
+    where = first_non_finite(trace)
+    run.step += 1
+    if where is None:
+        raise DivergenceError(
+            f"training diverged in epoch {run.epoch}, step {run.step}: the cost became NaN or infinite. That "
+            f"step, repeated on the batch rung, stays finite, so the likely cause is rounding on the engine "
+            f"{run.engine.name!r}. The parameters are those before that step."
+        )
+    layer, quantity = where
+    raise DivergenceError(
+        f"training diverged in epoch {run.epoch}, step {run.step}: {quantity} of layer {layer} became NaN or "
+        f"infinite. {_likely_cause(run, batch, quantity, sizes)} The parameters are those before that step."
+    )
+
+
+def explain_parameters(run: TrainingRun, snapshot: Snapshot) -> NoReturn:
+    """Raise for parameters that an update made NaN or infinite, and leave those of the snapshot.
+
+    Errors: always `DivergenceError`, naming epoch, step and layer.
+    """
+    state, eta = run.state, run.options.optimizer.eta
+    where = "a parameter"
+    for flat, layout in ((state.theta, run.model.layout), (state.buffers, run.model.buffer_layout)):
+        for entry in layout.entries:
+            if where == "a parameter" and not _finite(flat[entry.block]):
+                where = f"{entry.name} after the update of layer {entry.layer}"
+    state.theta[:], state.buffers[:] = snapshot.theta, snapshot.buffers
+    at, run.step = run.step, snapshot.step
+    advice = f"the rate eta = {eta:g} is too high (try {eta / 10:g}, or clip_norm=1)"
+    if _stepwise(run):
+        advice += f", or a callback ({_stepwise(run)}) changed something"
+    raise DivergenceError(
+        f"training diverged in epoch {run.epoch}, at or before step {at}: {where} became NaN or infinite. "
+        f"Likely cause: {advice}. "
         f"The parameters are those after step {snapshot.step}."
     )
 

@@ -21,7 +21,7 @@ from clearprop.arrays import Array
 from clearprop.engines import Engine, Pass
 from clearprop.errors import DataError, OptionError
 from clearprop.model import Draws, Gradient, Model, State
-from clearprop.training.batches import Batch, Batches, whole_batch
+from clearprop.training.batches import Batch, Batches, Orders, whole_batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_divergence, explain_first_pass
@@ -31,6 +31,7 @@ from clearprop.training.measure import Tally, join, join_records, measure, step_
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
 from clearprop.training.targets import Targets
+from clearprop.training.whole_runs import whole_runs_of
 
 __all__ = ["TrainingRun"]
 
@@ -54,6 +55,10 @@ class TrainingRun:
     options: FitOptions
     batches: Batches
     seed: int
+    examples: Examples | None = None
+    """The training examples, None for a stream."""
+    orders: Orders | None = None
+    """The order of the examples in each epoch, None for a stream."""
     fetch: Callable[[Array], Batch] | None = None
     """Returns the batch of these examples again; None for a stream, whose batches must be kept."""
     n_examples: int | None = None
@@ -88,6 +93,7 @@ class TrainingRun:
         self._stepwise = [c for c in self.options.callbacks if c.every > 0]
         self._recent: list[tuple[int, float, float]] = []
         self._snapshot: Snapshot | None = None
+        self._whole_runs = whole_runs_of(self)
         with (
             InterruptGuard(self.stop) as guard,
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
@@ -103,7 +109,7 @@ class TrainingRun:
                 self.history.stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
                 raise
             finally:
-                self._note_position()
+                self.note_position()
                 with ExitStack() as ends:  # each one runs, last first, whatever another raises
                     for callback in begun:
                         ends.callback(callback.on_fit_end, self)
@@ -111,11 +117,12 @@ class TrainingRun:
             raise KeyboardInterrupt
         return self.history
 
-    def _tell(self, hook: str, *args: Any) -> None:
+    def tell(self, hook: str, *args: Any) -> None:
+        """Call a hook of every callback, the first one first."""
         for callback in self.options.callbacks:
             getattr(callback, hook)(self, *args)
 
-    def _note_position(self) -> None:
+    def note_position(self) -> None:
         """Tell the network how far its training has come: an epoch counts once it has begun."""
         if self.network is not None:
             self.network.epochs_trained = self.epochs_before + self.epoch
@@ -131,11 +138,14 @@ class TrainingRun:
             return
         for epoch in range(self.epoch + 1, self.options.epochs + 1):
             self.epoch = epoch
-            self._tell("on_epoch_begin")
+            self.tell("on_epoch_begin")
             tally = Tally()
-            source = self.batches(self.epoch)
-            while self._block(source, tally):
-                pass
+            if self._whole_runs is not None:
+                self._whole_runs.epoch(tally)
+            else:
+                source = self.batches(self.epoch)
+                while self._block(source, tally):
+                    pass
             if tally.examples == 0:
                 if self.stop_reason:
                     break
@@ -158,7 +168,7 @@ class TrainingRun:
         weights: list[Array] = []
         for batch in itertools.islice(source, self._steps_in_block):
             self._snapshot.batches.append(batch if self.fetch is None else batch.examples)
-            outputs.append(self._one_step(batch))
+            outputs.append(self.one_step(batch))
             targets.append(batch.y)
             if batch.weights is not None:
                 weights.append(batch.weights)
@@ -166,13 +176,14 @@ class TrainingRun:
                 break
         if not outputs:
             return False
-        self._measure(outputs, targets, join(weights) if weights else None, tally)
+        self.measure(outputs, targets, join(weights) if weights else None, tally)
         now = time.perf_counter()
-        self._watch_time(now)
+        self.watch_time(now)
         self._steps_in_block = self._next_block(len(outputs), now - begun)
         return not self.stop_reason
 
-    def _watch_time(self, now: float) -> None:
+    def watch_time(self, now: float) -> None:
+        """Stop if the time limit has passed."""
         if self.options.time_limit is not None and now - self.started >= self.options.time_limit:
             self.stop("time limit")
 
@@ -185,7 +196,7 @@ class TrainingRun:
         wanted = int(_BLOCK_SECONDS / per_step) if per_step > 0 else _BLOCK_STEPS
         return max(1, min(_BLOCK_STEPS, wanted, 2 * steps))
 
-    def _one_step(self, batch: Batch) -> Any:
+    def one_step(self, batch: Batch) -> Any:
         """Gradient, penalty, clipping, update: the whole of one step. Return the last layer's record."""
         result = self.engine.gradient(
             self.model,
@@ -199,7 +210,7 @@ class TrainingRun:
         due = [c for c in self._stepwise if (self.step + 1) % c.every == 0] if self._stepwise else ()
         self.apply(result, len(batch.y), due)
         if due:
-            self._note_position()
+            self.note_position()
         for callback in due:
             callback.on_step_end(self)
         return result.output
@@ -211,7 +222,7 @@ class TrainingRun:
             self._shape_gradient(result.gradient, n, callbacks)
         self.step += 1
         if options.schedule is not None:
-            self.eta = self._rate()
+            self.eta = self.rate(self.step)
         options.optimizer.update(
             state.theta,
             result.gradient,
@@ -239,12 +250,13 @@ class TrainingRun:
         if options.clip_value is not None:
             clip_by_value(gradient, options.clip_value)
 
-    def _rate(self) -> float:
+    def rate(self, step: int) -> float:
+        """Return the rate of a step of the epoch at hand, by the schedule."""
         schedule, per_epoch = self.options.schedule, self.steps_per_epoch
         assert schedule is not None
         return schedule.rate(
             self.options.optimizer.eta,
-            step=self.step,
+            step=step,
             epoch=max(self.epoch, 1),
             total_steps=None if per_epoch is None else per_epoch * self.options.epochs,
             steps_per_epoch=per_epoch,
@@ -257,7 +269,7 @@ class TrainingRun:
             if entry.name == "W" and (scale is None or scale[entry.offset] != 0):
                 limit_row_norms(self.state.theta[entry.block].reshape(entry.shape), limit)
 
-    def _measure(self, outputs: list[Any], targets: list[Array], weights: Array | None, tally: Tally) -> None:
+    def measure(self, outputs: list[Any], targets: list[Array], weights: Array | None, tally: Tally) -> None:
         """Compute costs and accuracy of a block's examples as they were when seen; stop if one diverged."""
         record, y = join_records(outputs), join(targets)
         sizes = [len(step) for step in targets]
@@ -273,14 +285,14 @@ class TrainingRun:
         tally.add(len(y), costs, int(np.count_nonzero(correct)))
         if self.options.metrics:
             tally.keep(self.targets.truth(y), self.targets.scores(record.a), weights)
-        self._roll(sizes, costs, step_sums(correct, None, sizes))
+        self.roll(sizes, costs, step_sums(correct, None, sizes))
 
     def _correct(self, record: Any, y: Array) -> Array:
         if not self.targets.is_classification:
             return np.zeros(len(y), dtype=bool)
         return self.targets.correct(record.a, y)
 
-    def _roll(self, sizes: list[int], costs: list[float], correct: list[float]) -> None:
+    def roll(self, sizes: list[int], costs: list[float], correct: list[float]) -> None:
         """Add a row to ``history.rolling``: over the fewest last steps that hold 1000 examples."""
         self._recent.extend(zip(sizes, costs, correct, strict=True))
         n, first = 0, len(self._recent)
@@ -293,7 +305,7 @@ class TrainingRun:
         if self.targets.is_classification:
             row["accuracy"] = sum(c for _, _, c in self._recent) / n
         self.history.rolling.append(row)
-        self._tell("on_progress", row)
+        self.tell("on_progress", row)
 
     def _end_epoch(self, tally: Tally) -> None:
         row: Row = {
@@ -315,8 +327,8 @@ class TrainingRun:
         if self.validation is not None:
             row |= self._validate(self.validation)
         self.history.append(row)
-        self._note_position()
-        self._tell("on_epoch_end", row)
+        self.note_position()
+        self.tell("on_epoch_end", row)
         schedule = self.options.schedule
         if schedule is not None and schedule.monitors:
             self.schedule_state = schedule.observe(self.schedule_state, row.get("val_cost", row["cost"]))
@@ -347,7 +359,7 @@ class TrainingRun:
         batch = whole_batch(self.batches(1))
 
         def cost_and_gradient(theta: Array) -> tuple[float, Array]:
-            self._watch_time(time.perf_counter())
+            self.watch_time(time.perf_counter())
             if self.stop_reason:
                 raise _Stopped  # now, not after a whole line search
             result = self.engine.gradient(self.model, self.state, batch.X, batch.y, batch.weights, None)
@@ -369,7 +381,7 @@ class TrainingRun:
             if options.metrics:
                 tally.keep(self.targets.truth(batch.y), self.targets.scores(record.a), batch.weights)
             self._end_epoch(tally)
-            self._watch_time(time.perf_counter())
+            self.watch_time(time.perf_counter())
             return bool(self.stop_reason)
 
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from clearprop.arrays import Array
 from clearprop.engines import Engine
@@ -40,14 +41,14 @@ class Tally:
         weights = None if self.kept[0][2] is None else np.concatenate([w for *_, w in self.kept])
         return {m.name: float(m(truth, outputs, weights_for(m, weights))) for m in metrics}
 
-    def add(self, examples: int, costs: Iterable[float], correct: int) -> None:
+    def add(self, examples: int, costs: ArrayLike, correct: int) -> None:
         """Add a block: its number of examples, the sum of costs of each of its steps, how many were right.
 
         One step after the other, so that the total does not depend on how steps were joined to blocks.
         """
         self.examples += examples
-        for cost in costs:  # not sum(), which rounds a block as a whole
-            self.cost += cost
+        # Not sum(), which rounds a block as a whole: each partial sum is rounded, as if added by itself.
+        self.cost = float(np.add.accumulate(np.concatenate([[self.cost], np.asarray(costs, np.float64)]))[-1])
         self.correct += correct
 
 

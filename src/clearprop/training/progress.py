@@ -33,6 +33,8 @@ class ProgressBar(Callback):
         most_lines: about how many epochs get a line; the first and the last always do.
     """
 
+    reads_theta = False
+
     def __init__(self, console: Any = None, held_out: str = "validation", most_lines: int = 10) -> None:
         try:
             from rich.console import Console

@@ -219,6 +219,13 @@ class Targets:
             dtype = labels.dtype  # classes= may name labels that the dtype of y cannot hold
         return labels.astype(dtype)[indices]
 
+    @property
+    def rule(self) -> tuple[str, float]:
+        """How `correct` tells what is right, in words an engine knows: see ``Trainer.steps``."""
+        if self.kind in ("classes", "onehot"):
+            return "largest", self._middle
+        return ("threshold" if self.is_classification else "none"), self._middle
+
     def correct(self, a: Array, y: Array) -> Array:
         """Return for each example whether outputs a mean the class that encoded y says, (n,) booleans."""
         if self.kind in ("classes", "onehot"):

@@ -1,0 +1,182 @@
+"""clearprop and its peers train the same nine networks side by side, interleaved, in one run.
+
+For each workload and number of threads one process holds all contenders; each in turn trains for some epochs,
+round after round, in another order each round. (In processes of their own they took the same time.) A step
+includes its share of shuffle, gather, forward, cost, backward and update; compiling and warming up are not
+timed. Every turn starts from the same initial weights. clearprop is `Network.fit` with all its checks, its
+history and its figures of cost and accuracy, called once for the epochs of a turn. Of a peer's forms (where
+rows are gathered, steps unrolled, examples as rows or columns) the fastest here is taken.
+
+The proof that all compute the same: after a fixed order of batches each one's weights are compared with a
+float64 reference of the same equations.
+
+With one thread the process is pinned to one core and the headline is processor time, which other people's
+work disturbs least; with more threads it is the wall clock. Both are measured and in the JSON.
+
+    python benchmarks/peers.py [--workloads xor,moons] [--contenders clearprop,numpy] [--threads 1,2]
+                               [--rounds 9] [--clock cpu|wall] [--quick] [--json]
+
+It needs what it is to compare: torch, jax, scikit-learn, keras. What is missing is reported and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from peer_engines import CONTENDERS, report
+from peer_engines.machine import cores, describe
+from peer_engines.stage import Stage
+from peer_engines.workloads import WORKLOADS
+
+SETTLE = 0.06
+"""Seconds between turns with several threads: idle threads spin on for a while."""
+SLOW_WITHOUT_GAIN = ("torch-compiled", "keras")
+"""What --quick leaves out: minutes of compiling, and start-up."""
+
+
+def measure(stage: Stage, workload: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of one workload: who took part, the proof, and the times of every turn."""
+    shorter = 2 if options.quick else 1
+    cell: dict[str, Any] = {"workload": workload, "threads": threads}
+    cell |= stage.open(workload=workload, shorter=shorter)
+    cell["gemm_floor_us"] = stage.floor().get("us")
+    most_forms = (1 if workload == "big" else 2) if options.quick else 9
+    entries: dict[str, dict[str, Any]] = {}
+    for name in options.contenders:
+        begun = time.perf_counter()
+        entries[name] = stage.enter(name, seconds=options.seconds, most_forms=most_forms)
+        _say(f"  {name}: {_told(entries[name])} ({time.perf_counter() - begun:.0f} s)")
+    cell["entries"] = entries
+    cell["turns"] = _rounds(
+        stage, [n for n in entries if "error" not in entries[n]], entries, threads, options
+    )
+    # Again, because others on the machine may have disturbed the first time.
+    floors = [cell["gemm_floor_us"], stage.floor().get("us")]
+    cell["gemm_floor_us"] = min((us for us in floors if us is not None), default=None)
+    cell["clock"] = "us" if threads > 1 or options.clock == "wall" else "cpu_us"
+    cell["summary"] = report.summarize(cell, cell["clock"])
+    cell["summary_other"] = report.summarize(cell, "cpu_us" if cell["clock"] == "us" else "us")
+    cell["best_wall"] = report.summarize(cell, "us")["best"]
+    cell["against_earlier"] = report.against_earlier(cell)
+    cell["proof_batches"] = min(WORKLOADS[workload].proof_batches, cell.get("steps", 0))
+    for name, entry in entries.items():
+        if "proof" in entry:
+            entry["same"] = report.is_same(cell, name)
+    return cell
+
+
+def _rounds(
+    stage: Stage, names: list[str], entries: dict[str, Any], threads: int, options: argparse.Namespace
+) -> dict[str, dict[str, list[float]]]:
+    """Let everyone run once per round, beginning with another one each time; two rounds at least."""
+    turns: dict[str, dict[str, list[float]]] = {name: {"us": [], "cpu_us": []} for name in names}
+    begun = time.perf_counter()
+    for round_ in range(options.rounds):
+        if round_ >= 2 and time.perf_counter() - begun > options.budget:
+            break
+        at = round_ % max(len(names), 1)
+        for name in names[at:] + names[:at]:
+            if "error" in entries[name]:
+                continue
+            if threads > 1:
+                time.sleep(SETTLE)
+            answer = stage.turn(name)
+            if "error" in answer:
+                entries[name] |= answer
+                turns[name] = {"us": [], "cpu_us": []}
+                continue
+            for clock in ("us", "cpu_us"):
+                turns[name][clock].append(answer[clock])
+    return turns
+
+
+def _told(entry: dict[str, Any]) -> str:
+    if "error" in entry:
+        return str(entry["error"])
+    return (
+        f"{entry['form'] or 'ready'}, {entry['epochs']} epoch(s) a turn, weights off by {entry['proof']:.0e}"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure every workload with every number of threads."""
+    machine = describe()
+    cells = []
+    for threads in options.threads:
+        if threads > len(cores()):
+            _say(f"{threads} threads: this process may use {len(cores())} core(s) only")
+            continue
+        stage = Stage(threads)
+        for workload in options.workloads:
+            _say(f"{workload}, {threads} thread(s)")
+            cells.append(measure(stage, workload, threads, options))
+            if not options.quick:  # a fresh process for each, unless time is short: it takes seconds to start
+                stage.close()
+        stage.close()
+    report.judge(cells)
+    settings = {"rounds": options.rounds, "quick": options.quick, "seconds_per_turn": options.seconds}
+    return {"benchmark": "benchmarks/peers.py", "machine": machine, "settings": settings, "cells": cells}
+
+
+def show(result: dict[str, Any], contenders: list[str]) -> None:
+    machine, cells = result["machine"], result["cells"]
+    print(
+        f"{machine['processor']}; {machine['cores']} core(s); load {machine['load_before']:.1f}; "
+        f"commit {machine['commit']}; {machine['date']}"
+    )
+    print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()))
+    rungs = {c["entries"]["clearprop"].get("form") for c in cells if "clearprop" in c["entries"]}
+    print("clearprop's engine: " + ", ".join(str(rung) for rung in rungs))
+    report.show_times(cells, contenders)
+    report.show_ratios(cells)
+    report.show_proof(cells)
+    report.show_earlier(cells, machine["processor"])
+    report.show_forms(cells)
+    report.show_failures(cells)
+
+
+def _names(known: Any) -> Any:
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        wrong = [name for name in names if name not in known]
+        if wrong:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(wrong)}; known: {', '.join(known)}")
+        return names
+
+    return read
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS))
+    parser.add_argument("--contenders", type=_names(CONTENDERS), default=None)
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=None, help="at most; 9, with --quick 5")
+    parser.add_argument("--clock", choices=("cpu", "wall"), default="cpu", help="of the headline, one thread")
+    parser.add_argument(
+        "--quick", action="store_true", help="under five minutes; without torch.compile, keras"
+    )
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.contenders is None:
+        options.contenders = [n for n in CONTENDERS if not (options.quick and n in SLOW_WITHOUT_GAIN)]
+    options.rounds = options.rounds or (5 if options.quick else 9)
+    options.seconds = 0.04 if options.quick else 0.2
+    options.budget = 4.0 if options.quick else 90.0
+    result = run(options)
+    if options.json:
+        print(json.dumps(result, indent=1))
+    else:
+        show(result, options.contenders)
+
+
+if __name__ == "__main__":
+    main()

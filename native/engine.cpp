@@ -1,0 +1,514 @@
+#include "engine.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "pass.hpp"
+
+namespace clearprop {
+
+namespace {
+
+constexpr Index kOutputRows = 1024;  // rows that inference works on at a time
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+int slots_of(const Optimizer& o) {
+  switch (o.kind) {
+    case OptimizerKind::sgd: return 0;
+    case OptimizerKind::momentum:
+    case OptimizerKind::nesterov: return 1;
+    case OptimizerKind::rmsprop: return 1 + (o.centered ? 1 : 0) + (o.momentum > 0.0 ? 1 : 0);
+    case OptimizerKind::adam: return o.amsgrad ? 3 : 2;
+  }
+  return 0;
+}
+
+// The numbers of one step for parameters with these factors. step counts from 1.
+StepNumbers numbers_of(const Optimizer& o, double eta, Index step, double scale, double decay) {
+  StepNumbers s;
+  s.frozen = scale == 0.0;
+  s.keep = 1.0 - eta * o.weight_decay * decay * scale;
+  s.rate = eta * scale;
+  s.epsilon = o.epsilon;
+  const double t = static_cast<double>(step);
+  switch (o.kind) {
+    case OptimizerKind::sgd: s.rule = UpdateRule::sgd; break;
+    case OptimizerKind::momentum:
+    case OptimizerKind::nesterov:
+      s.rule = o.kind == OptimizerKind::momentum ? UpdateRule::momentum : UpdateRule::nesterov;
+      s.first = o.momentum;
+      s.rest1 = step > 1 ? 1.0 - o.dampening : 1.0;
+      s.inside = o.inside ? -eta : 1.0;
+      if (o.inside) s.rate = -scale;
+      break;
+    case OptimizerKind::rmsprop:
+      s.rule = UpdateRule::rmsprop;
+      s.centred = o.centered;
+      s.has_velocity = o.momentum > 0.0;
+      s.epsilon_inside = o.epsilon_inside;
+      s.first = o.rho;
+      s.rest1 = 1.0 - o.rho;
+      s.second = o.momentum;
+      break;
+    case OptimizerKind::adam: {
+      s.rule = o.amsgrad ? UpdateRule::adam_largest : UpdateRule::adam;
+      s.first = o.beta1;
+      s.second = o.beta2;
+      s.rest1 = 1.0 - o.beta1;
+      s.rest2 = 1.0 - o.beta2;
+      const double c = std::sqrt(1.0 - std::pow(o.beta2, t));
+      s.epsilon = o.before_correction ? o.epsilon : o.epsilon * c;
+      s.rate = eta * scale * c / (1.0 - std::pow(o.beta1, t));
+      break;
+    }
+  }
+  return s;
+}
+
+}  // namespace
+
+template <class T>
+struct Machine<T>::Body : Pass<T> {
+  using Pass<T>::Pass;
+  using Pass<T>::k;
+  using Pass<T>::program;
+  using Pass<T>::places;
+  using Pass<T>::row;
+
+  void set_optimizer(const Optimizer& o) {
+    this->optimizer = o;
+    this->n_slots = slots_of(o);
+    for (int s = 0; s < 3; ++s) this->slots[s].resize(s < this->n_slots ? this->n_packed : 0);
+  }
+
+  // -- reading examples -----------------------------------------------------------------------------
+
+  void gather(const Data<T>& data, const std::int64_t* which, Index rows) {
+    const Index r = row[0], n = program.n_in;
+    T* x = this->values[0].data();
+    this->a[0] = x;
+    this->a_row[0] = r;
+    if (data.X != nullptr) {
+      k.gather(data.X, data.x_row, which, rows, n, x, r);
+    } else {
+      gather_sparse(data, which, rows);
+    }
+    const std::size_t last = program.sizes.size() - 1;
+    k.gather(data.y, data.y_row, which, rows, program.n_out, this->y.data(), row[last]);
+    if (data.weights != nullptr) k.gather(data.weights, 1, which, rows, 1, this->weights.data(), 1);
+  }
+
+  void gather_sparse(const Data<T>& data, const std::int64_t* which, Index rows) {
+    for (Index i = 0; i < rows; ++i) {
+      T* x = this->values[0].data() + i * row[0];
+      std::fill(x, x + program.n_in, T(0));
+      for (std::int64_t at = data.starts[which[i]]; at < data.starts[which[i] + 1]; ++at) {
+        x[data.columns[at]] += data.values[at];
+      }
+    }
+  }
+
+  // The rows of the batch that begins at a place of the order, to be asked for during this one's gradients.
+  Ahead next_rows(const Steps<T>& s, Index at) const {
+    Ahead ahead;
+    if (at >= s.n_order || s.data.X == nullptr) return ahead;
+    ahead.X = reinterpret_cast<const char*>(s.data.X);
+    ahead.y = reinterpret_cast<const char*>(s.data.y);
+    ahead.x_stride = s.data.x_row * static_cast<Index>(sizeof(T));
+    ahead.y_stride = s.data.y_row * static_cast<Index>(sizeof(T));
+    ahead.row_bytes = program.n_in * static_cast<Index>(sizeof(T));
+    ahead.which = s.order + at;
+    ahead.rows = std::min(s.batch_size, s.n_order - at);
+    const Index lines = ahead.rows * (ahead.row_bytes / static_cast<Index>(kAlignment) + 1);
+    ahead.per_tile = lines / gradient_tiles() + 1;
+    return ahead;
+  }
+
+  Index gradient_tiles() const {
+    Index tiles = 1;
+    for (const Operation& op : program.operations) {
+      if (op.kind == Kind::dense) tiles += k.tile_count(op.n_in) * k.panel_count(op.n_out);
+    }
+    return tiles;
+  }
+
+  // -- one step -------------------------------------------------------------------------------------
+
+  // Costs of the batch, and the error of the last value; returns the (weighted) sum of the costs.
+  double measure(Index rows, bool weighted) {
+    const std::size_t last = program.sizes.size() - 1, end = places.size() - 1;
+    const Operation& op = program.operations[end];
+    const bool has_z = op.kind == Kind::dense || op.kind == Kind::activation;
+    this->error[last] = this->errors[last].data();
+    const T* w = weighted ? this->weights.data() : nullptr;
+    k.cost_and_error(program.cost, has_z ? this->z_of(end) : nullptr, this->a[last], this->y.data(), w,
+                     this->error[last], this->costs.data(), rows, program.n_out, row[last]);
+    double total = 0.0;
+    for (Index x = 0; x < rows; ++x) {
+      total += w == nullptr ? this->costs[x] : this->costs[x] * static_cast<double>(w[x]);
+    }
+    return total;
+  }
+
+  const std::function<void(T*)>* look_at_gradient = nullptr;
+  std::vector<T> flat_gradient;
+
+  // Whether the gradient is wanted as a whole before the update.
+  bool shapes_gradient() const {
+    const Optimizer& o = this->optimizer;
+    return o.clip_norm > 0.0 || o.clip_value > 0.0 || look_at_gradient != nullptr;
+  }
+
+  StepNumbers numbers(double eta, Index step, double scale, double decay, Index rows) const {
+    const Optimizer& o = this->optimizer;
+    StepNumbers s = numbers_of(o, eta, step, scale, decay);
+    const double divisor = o.penalty_divisor == 1   ? o.examples
+                           : o.penalty_divisor == 2 ? static_cast<double>(rows)
+                                                    : 1.0;
+    s.l1 = o.l1 * decay / divisor;
+    s.l2 = o.l2 * decay / divisor;
+    return s;
+  }
+
+  // The parameters that are no panels: offset, padded count, of an operation.
+  template <class Work>
+  void each_vector(const Operation& op, const Place<T>& place, const Work& work) const {
+    const Index count = row[op.output];
+    if (op.alpha >= 0) work(place.alpha, count);
+    if (op.gamma >= 0) work(place.gamma, count);
+    if (op.beta >= 0) work(place.beta, count);
+  }
+
+  void step_backward(Index rows, double eta, Index step, Ahead* ahead) {
+    const bool shapes = shapes_gradient();
+    if (this->gradient.size() < this->n_packed && needs_gradient(shapes))
+      this->gradient.resize(this->n_packed);
+    const auto use = [&](std::size_t i, const T* delta) {
+      const Operation& op = program.operations[i];
+      const Place<T>& place = places[i];
+      T* g = this->gradient.data();
+      if (op.kind == Kind::dense) {
+        const StepNumbers w = numbers(eta, step, op.scale_W, op.decay_W, rows);
+        const StepNumbers b = numbers(eta, step, op.scale_b, op.decay_b, rows);
+        const bool at_once = !shapes && k.uses_at_once(w);
+        if (!(at_once && w.frozen && b.frozen)) {
+          this->dense_gradient(op, place, delta, rows, &w, &b, at_once ? nullptr : g + place.weights, ahead);
+        }
+        if (!shapes && !at_once) update_dense(op, place, w, b);
+      }
+      if (op.alpha >= 0) this->alpha_gradient(op, place, rows, g + place.alpha);
+      if (!shapes) update_vectors(op, place, eta, step, rows);
+    };
+    this->backward(rows, true, use, nullptr);
+    if (shapes) update_shaped(eta, step, rows);
+    if (this->optimizer.max_norm > 0.0) {
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        const Operation& op = program.operations[i];
+        if (op.kind != Kind::dense || op.scale_W == 0.0) continue;
+        k.limit_norms(this->parameters.data() + places[i].weights, op.n_out, op.n_in,
+                      this->optimizer.max_norm);
+      }
+    }
+  }
+
+  bool needs_gradient(bool shapes) const {
+    if (shapes) return true;
+    const StepNumbers s = numbers_of(this->optimizer, 1.0, 1, 1.0, 1.0);
+    if (!k.uses_at_once(s)) return true;
+    for (const Operation& op : program.operations) {
+      if (op.alpha >= 0 || op.gamma >= 0) return true;
+    }
+    return false;
+  }
+
+  void update_dense(const Operation& op, const Place<T>& place, const StepNumbers& w, const StepNumbers& b) {
+    T* own[3];
+    for (int s = 0; s < 3; ++s) own[s] = s < this->n_slots ? this->slots[s].data() + place.weights : nullptr;
+    StepNumbers biases = b;
+    if (op.b < 0) biases.frozen = true;
+    k.update_panels(w, biases, this->parameters.data() + place.weights, own,
+                    this->gradient.data() + place.weights, op.n_out, op.n_in, 0, k.panel_count(op.n_out));
+  }
+
+  void update_vectors(const Operation& op, const Place<T>& place, double eta, Index step, Index rows) {
+    T* own[3];
+    for (int s = 0; s < 3; ++s) own[s] = this->slots[s].data();
+    each_vector(op, place, [&](Index at, Index count) {
+      k.update(numbers(eta, step, op.scale_other, op.decay_other, rows), this->parameters.data(), own,
+               this->gradient.data(), at, at + count);
+    });
+  }
+
+  // The whole gradient at once: penalty, clipping, then the update.
+  void update_shaped(double eta, Index step, Index rows) {
+    T* g = this->gradient.data();
+    const T* w = this->parameters.data();
+    const Optimizer& o = this->optimizer;
+    if (o.l1 > 0.0 || o.l2 > 0.0) {
+      for (std::size_t i = 0; i < places.size(); ++i) penalise(i, eta, step, rows, w, g);
+    }
+    if (look_at_gradient != nullptr) {
+      flat_gradient.resize(static_cast<std::size_t>(program.n_theta));
+      this->unpack_all(g, flat_gradient.data());
+      (*look_at_gradient)(flat_gradient.data());
+      this->pack_all(flat_gradient.data(), g);
+    }
+    const double square = k.square_sum(g, this->n_packed);
+    const double norm = std::sqrt(square);
+    if (o.clip_norm > 0.0 && std::isfinite(norm) && norm > o.clip_norm) {
+      k.scale(g, this->n_packed, o.clip_norm / norm);
+    }
+    if (o.clip_value > 0.0) k.clip(g, this->n_packed, o.clip_value);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const Operation& op = program.operations[i];
+      if (op.kind == Kind::dense) {
+        update_dense(op, places[i], unpenalised(eta, step, op.scale_W, op.decay_W),
+                     unpenalised(eta, step, op.scale_b, op.decay_b));
+      }
+      T* own[3];
+      for (int s = 0; s < 3; ++s) own[s] = this->slots[s].data();
+      each_vector(op, places[i], [&](Index at, Index count) {
+        k.update(unpenalised(eta, step, op.scale_other, op.decay_other), this->parameters.data(), own, g, at,
+                 at + count);
+      });
+    }
+  }
+
+  StepNumbers unpenalised(double eta, Index step, double scale, double decay) const {
+    return numbers_of(this->optimizer, eta, step, scale, decay);
+  }
+
+  void penalise(std::size_t i, double eta, Index step, Index rows, const T* w, T* g) {
+    const Operation& op = program.operations[i];
+    if (op.kind == Kind::dense) {
+      const StepNumbers of_W = numbers(eta, step, op.scale_W, op.decay_W, rows);
+      const StepNumbers of_b = numbers(eta, step, op.scale_b, op.decay_b, rows);
+      Index begin = places[i].weights;
+      for (Index p = 0; p < k.panel_count(op.n_out); ++p) {
+        const Index width = std::min<Index>(k.panel, k.panel_numbers(op.n_out - p * k.panel, 1));
+        k.add_penalty(of_W, w, g, begin, begin + op.n_in * width);
+        k.add_penalty(of_b, w, g, begin + op.n_in * width, begin + (op.n_in + 1) * width);
+        begin += (op.n_in + 1) * width;
+      }
+    }
+    each_vector(op, places[i], [&](Index at, Index count) {
+      k.add_penalty(numbers(eta, step, op.scale_other, op.decay_other, rows), w, g, at, at + count);
+    });
+  }
+
+  void commit_buffers() {
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const Operation& op = program.operations[i];
+      if (op.kind != Kind::batch_norm) continue;
+      T* b = this->buffers.data();
+      k.batch_norm_running(b + places[i].mean, b + places[i].variance, places[i].row_mean.data(),
+                           places[i].row_variance.data(), op.momentum, 0, row[op.output]);
+    }
+  }
+
+  // -- many steps -----------------------------------------------------------------------------------
+
+  Done train(const Steps<T>& s) {
+    const Index largest = std::min(s.batch_size, std::max<Index>(s.n_order, 1));
+    this->make_room(largest, true, false);
+    this->wants_input_error = false;
+    look_at_gradient = s.look_at_gradient;
+    const double end = seconds_now() + s.max_seconds;
+    const std::size_t last = program.sizes.size() - 1;
+    const bool weighted = s.data.weights != nullptr;
+    Done done;
+    for (Index at = 0; at < s.n_order && done.steps < s.max_steps; at += s.batch_size) {
+      const Index rows = std::min(s.batch_size, s.n_order - at);
+      const std::int64_t* which = s.order + at;
+      gather(s.data, which, rows);
+      Ahead ahead = next_rows(s, at + s.batch_size);
+      this->forward(rows, true, s.seed, s.first_step + static_cast<std::uint64_t>(done.steps),
+                    s.examples != nullptr ? s.examples + at : which);
+      const double cost = measure(rows, weighted);
+      s.costs[done.steps] = cost;
+      s.correct[done.steps] =
+          k.count_correct(s.rule, s.middle, this->a[last], this->y.data(), rows, program.n_out, row[last]);
+      if (s.outputs != nullptr) {
+        for (Index x = 0; x < rows; ++x) {
+          std::copy(this->a[last] + x * row[last], this->a[last] + x * row[last] + program.n_out,
+                    s.outputs + (at + x) * program.n_out);
+        }
+      }
+      if (!std::isfinite(cost)) {
+        done.finite = false;
+        return done;
+      }
+      const double eta = s.etas[std::min(done.steps, s.n_etas - 1)];
+      step_backward(rows, eta, s.optimizer_step + done.steps + 1, &ahead);
+      if (this->n_buffers > 0) commit_buffers();
+      ++done.steps;
+      if (seconds_now() >= end) break;
+    }
+    return done;
+  }
+
+  // -- looking --------------------------------------------------------------------------------------
+
+  void input(const T* X, Index x_row, Index rows) {
+    if (this->direct_input) {
+      this->a[0] = const_cast<T*>(X);  // only ever read
+      this->a_row[0] = x_row;
+      return;
+    }
+    this->a[0] = this->values[0].data();
+    this->a_row[0] = row[0];
+    for (Index x = 0; x < rows; ++x) {
+      std::copy(X + x * x_row, X + x * x_row + program.n_in, this->a[0] + x * row[0]);
+    }
+  }
+
+  void copy_last(Index first, Index rows, T* z, T* a) const {
+    const std::size_t last = program.sizes.size() - 1, end = places.size() - 1;
+    const Index n = program.n_out, r = row[last];
+    const Kind kind = program.operations[end].kind;
+    const bool has_z = z != nullptr && (kind == Kind::dense || kind == Kind::activation);
+    const T* from = has_z ? this->z_of(end) : nullptr;
+    for (Index x = 0; x < rows; ++x) {
+      if (a != nullptr) std::copy(this->a[last] + x * r, this->a[last] + x * r + n, a + (first + x) * n);
+      if (has_z) std::copy(from + x * r, from + x * r + n, z + (first + x) * n);
+    }
+  }
+
+  void output(const T* X, Index x_row, Index rows, T* z, T* a) {
+    this->make_room(std::min(rows, kOutputRows), false, false);
+    for (Index first = 0; first < rows; first += kOutputRows) {
+      const Index some = std::min(kOutputRows, rows - first);
+      input(X + first * x_row, x_row, some);
+      this->forward(some, false, 0, 0, nullptr);
+      copy_last(first, some, z, a);
+    }
+  }
+
+  void look(const Data<T>& data, Index rows, bool training, std::uint64_t seed, std::uint64_t step,
+            const std::int64_t* examples, std::vector<Seen<T>>* seen, T* flat, T* new_buffers, T* z, T* a,
+            bool records) {
+    this->make_room(rows, true, records);
+    this->wants_input_error = records;
+    std::vector<std::int64_t> all(static_cast<std::size_t>(rows));
+    for (Index x = 0; x < rows; ++x) all[static_cast<std::size_t>(x)] = x;
+    gather(data, all.data(), rows);
+    this->forward(rows, training, seed, step, examples);
+    if (records) note_forward(rows, training, seen);
+    copy_last(0, rows, z, a);
+    measure(rows, data.weights != nullptr);
+    if (this->gradient.size() < this->n_packed) this->gradient.resize(this->n_packed);
+    const auto use = [&](std::size_t i, const T* delta) {
+      const Operation& op = program.operations[i];
+      T* g = this->gradient.data();
+      if (op.kind == Kind::dense) {
+        this->dense_gradient(op, places[i], delta, rows, nullptr, nullptr, g + places[i].weights);
+      }
+      if (op.alpha >= 0) this->alpha_gradient(op, places[i], rows, g + places[i].alpha);
+      if (records && op.alpha >= 0) {
+        this->note((*seen)[i].alpha_rows, places[i].alpha_rows.data(), rows, op.output);
+      }
+    };
+    this->backward(rows, training, use, records ? seen : nullptr);
+    this->unpack_all(this->gradient.data(), flat);
+    if (new_buffers == nullptr) return;
+    Numbers<T> before(this->n_buffers);
+    std::copy(this->buffers.data(), this->buffers.data() + this->n_buffers, before.data());
+    if (training) commit_buffers();
+    this->each_buffer(new_buffers, static_cast<const T*>(this->buffers.data()));
+    std::copy(before.data(), before.data() + this->n_buffers, this->buffers.data());
+  }
+
+  void note_forward(Index rows, bool training, std::vector<Seen<T>>* seen) {
+    seen->assign(places.size(), Seen<T>{});
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const Operation& op = program.operations[i];
+      Seen<T>& s = (*seen)[i];
+      this->note(s.a, this->a[op.output], rows, op.output);
+      if (op.kind == Kind::dense || op.kind == Kind::activation)
+        this->note(s.z, this->z_of(i), rows, op.output);
+      const bool drops = op.kind == Kind::dropout || op.kind == Kind::alpha_dropout;
+      if (drops && training && op.rate > 0.0) this->note(s.mask, places[i].mask.data(), rows, op.output);
+      if (op.gamma < 0) continue;
+      this->note(s.x_hat, places[i].x_hat.data(), rows, op.output);
+      const Index count = op.kind == Kind::layer_norm ? rows : op.n_out;
+      s.mean.assign(places[i].row_mean.data(), places[i].row_mean.data() + count);
+      s.variance.assign(places[i].row_variance.data(), places[i].row_variance.data() + count);
+    }
+  }
+};
+
+template <class T>
+Machine<T>::Machine(Program program, const InstructionSet& set, int threads)
+    : body_(std::make_unique<Body>(std::move(program), set, threads)) {}
+template <class T>
+Machine<T>::~Machine() = default;
+template <class T>
+const Program& Machine<T>::program() const {
+  return body_->program;
+}
+template <class T>
+const char* Machine<T>::isa() const {
+  return body_->set.name;
+}
+template <class T>
+int Machine<T>::threads() const {
+  return body_->pool.count();
+}
+template <class T>
+void Machine<T>::read_theta(const T* theta) {
+  body_->pack_all(theta, body_->parameters.data());
+}
+template <class T>
+void Machine<T>::write_theta(T* theta) const {
+  body_->unpack_all(body_->parameters.data(), theta);
+}
+template <class T>
+void Machine<T>::read_buffers(const T* buffers) {
+  body_->each_buffer(buffers, body_->buffers.data());
+}
+template <class T>
+void Machine<T>::write_buffers(T* buffers) const {
+  body_->each_buffer(buffers, static_cast<const T*>(body_->buffers.data()));
+}
+template <class T>
+void Machine<T>::set_optimizer(const Optimizer& optimizer) {
+  body_->set_optimizer(optimizer);
+}
+template <class T>
+int Machine<T>::slot_count() const {
+  return body_->n_slots;
+}
+template <class T>
+void Machine<T>::read_slot(int slot, const T* flat) {
+  body_->pack_all(flat, body_->slots[slot].data());
+}
+template <class T>
+void Machine<T>::write_slot(int slot, T* flat) const {
+  body_->unpack_all(body_->slots[slot].data(), flat);
+}
+template <class T>
+Done Machine<T>::train(const Steps<T>& steps) {
+  const FlushToZero flush;
+  return body_->train(steps);
+}
+template <class T>
+void Machine<T>::output(const T* X, Index x_row, Index rows, T* z, T* a) {
+  const FlushToZero flush;
+  body_->output(X, x_row, rows, z, a);
+}
+template <class T>
+void Machine<T>::look(const Data<T>& data, Index rows, bool training, std::uint64_t seed, std::uint64_t step,
+                      const std::int64_t* examples, std::vector<Seen<T>>* seen, T* gradient, T* new_buffers,
+                      T* z, T* a, bool records) {
+  const FlushToZero flush;
+  body_->look(data, rows, training, seed, step, examples, seen, gradient, new_buffers, z, a, records);
+}
+
+template class Machine<float>;
+template class Machine<double>;
+
+}  // namespace clearprop

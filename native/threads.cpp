@@ -1,0 +1,132 @@
+#include "threads.hpp"
+
+#include <chrono>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
+namespace clearprop {
+
+namespace {
+
+constexpr int kSpins = 4000;  // some tens of microseconds: longer than the gaps between two products
+constexpr int kYields = 200;
+
+void pause() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+std::atomic<unsigned> forks{0};
+#if !defined(_WIN32)
+[[maybe_unused]] const int watching = pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1); });
+#endif
+
+}  // namespace
+
+#if defined(__x86_64__)
+FlushToZero::FlushToZero(bool on) : before_(_mm_getcsr()) {
+  constexpr unsigned kBoth = 0x8040;  // of results, and of operands
+  _mm_setcsr(on ? _mm_getcsr() | kBoth : _mm_getcsr() & ~kBoth);
+}
+FlushToZero::~FlushToZero() { _mm_setcsr(static_cast<unsigned>(before_)); }
+#elif defined(__aarch64__)
+FlushToZero::FlushToZero(bool on) {
+  constexpr std::uint64_t kBit = std::uint64_t{1} << 24;
+  asm volatile("mrs %0, fpcr" : "=r"(before_));
+  asm volatile("msr fpcr, %0" : : "r"(on ? before_ | kBit : before_ & ~kBit));
+}
+FlushToZero::~FlushToZero() { asm volatile("msr fpcr, %0" : : "r"(before_)); }
+#else
+FlushToZero::FlushToZero(bool) : before_(0) {}
+FlushToZero::~FlushToZero() = default;
+#endif
+
+Threads::Threads(int count) : count_(count), born_(forks.load()) {
+  try {
+    for (int part = 1; part < count; ++part) sleep_->workers.emplace_back([this, part] { work(part); });
+  } catch (...) {  // the system has no more of them
+    end();
+    throw;
+  }
+}
+
+Threads::~Threads() { end(); }
+
+void Threads::end() {
+  if (forks.load() != born_) {
+    sleep_.release();  // threads that are not there can be neither woken nor joined
+    return;
+  }
+  {
+    const std::lock_guard<std::mutex> lock(sleep_->mutex);
+    ending_.store(true);
+    round_.fetch_add(1);
+  }
+  sleep_->wake.notify_all();
+  for (std::thread& worker : sleep_->workers) worker.join();
+}
+
+void Threads::start(Call call, const void* context) {
+  if (forks.load() != born_) {
+    for (int part = 0; part < count_; ++part) call(context, part);
+    return;
+  }
+  call_ = call;
+  context_ = context;
+  pending_.store(count_ - 1, std::memory_order_relaxed);
+  round_.fetch_add(1);  // sequentially consistent: a worker either sees it or is counted as asleep below
+  if (asleep_.load() > 0) {
+    const std::lock_guard<std::mutex> lock(sleep_->mutex);
+    sleep_->wake.notify_all();
+  }
+  call(context, 0);
+  for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
+    spins < kSpins ? pause() : std::this_thread::yield();
+  }
+}
+
+void Threads::work(int part) {
+  const FlushToZero flush;
+  std::uint64_t seen = 0;
+  for (;;) {
+    int waited = 0;
+    while (round_.load(std::memory_order_acquire) == seen) {
+      if (++waited < kSpins) {
+        pause();
+      } else if (waited < kSpins + kYields) {
+        std::this_thread::yield();
+      } else {
+        std::unique_lock<std::mutex> lock(sleep_->mutex);
+        asleep_.fetch_add(1);
+        sleep_->wake.wait(lock, [&] { return round_.load() != seen; });
+        asleep_.fetch_sub(1);
+      }
+    }
+    ++seen;
+    if (ending_.load()) return;
+    call_(context_, part);
+    pending_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+int available_processors() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  const unsigned count = std::thread::hardware_concurrency();
+  return count == 0 ? 1 : static_cast<int>(count);
+}
+
+}  // namespace clearprop
