@@ -286,7 +286,7 @@ void bind_machine(nb::module_& m, const char* name) {
             nb::gil_scoped_release release;
             self.read_theta(theta.data());
           },
-          "theta"_a)
+          "theta"_a.noconvert())
       .def(
           "write_theta",
           [](const M& self, const Vector<T>& theta) {
@@ -294,7 +294,7 @@ void bind_machine(nb::module_& m, const char* name) {
             nb::gil_scoped_release release;
             self.write_theta(theta.data());
           },
-          "theta"_a)
+          "theta"_a.noconvert())
       .def(
           "read_buffers",
           [](M& self, const Vector<const T>& buffers) {
@@ -302,7 +302,7 @@ void bind_machine(nb::module_& m, const char* name) {
                   "buffers have another length");
             self.read_buffers(buffers.data());
           },
-          "buffers"_a)
+          "buffers"_a.noconvert())
       .def(
           "write_buffers",
           [](const M& self, const Vector<T>& buffers) {
@@ -310,7 +310,7 @@ void bind_machine(nb::module_& m, const char* name) {
                   "buffers have another length");
             self.write_buffers(buffers.data());
           },
-          "buffers"_a)
+          "buffers"_a.noconvert())
       .def(
           "set_optimizer",
           [](M& self, const nb::dict& options) { self.set_optimizer(read_optimizer(options)); }, "options"_a)
@@ -321,7 +321,7 @@ void bind_machine(nb::module_& m, const char* name) {
             check(static_cast<Index>(flat.shape(0)) == self.program().n_theta, "the slot has another length");
             self.read_slot(slot, flat.data());
           },
-          "slot"_a, "flat"_a)
+          "slot"_a, "flat"_a.noconvert())
       .def(
           "write_slot",
           [](const M& self, int slot, const Vector<T>& flat) {
@@ -329,7 +329,7 @@ void bind_machine(nb::module_& m, const char* name) {
             check(static_cast<Index>(flat.shape(0)) == self.program().n_theta, "the slot has another length");
             self.write_slot(slot, flat.data());
           },
-          "slot"_a, "flat"_a)
+          "slot"_a, "flat"_a.noconvert())
       .def(
           "train",
           [](M& self, const std::optional<Matrix<const T>>& X, const std::optional<Vector<const T>>& values,
@@ -340,7 +340,8 @@ void bind_machine(nb::module_& m, const char* name) {
              const Vector<const double>& etas, std::uint64_t seed, std::uint64_t first_step,
              Index optimizer_step, double max_seconds, const std::string& rule, double middle,
              const std::optional<Matrix<T>>& outputs, const Vector<double>& costs,
-             const Vector<std::int64_t>& correct, const std::optional<nb::callable>& look_at_gradient) {
+             const Vector<std::int64_t>& correct, const std::optional<nb::callable>& look_at_gradient,
+             const std::optional<Vector<T>>& gradient_shown) {
             Steps<T> s;
             s.data = read_data<T>(self.program(), X, y, weights);
             if (!X) {
@@ -379,12 +380,17 @@ void bind_machine(nb::module_& m, const char* name) {
             }
             s.costs = costs.data();
             s.correct = correct.data();
+            check(!look_at_gradient || (gradient_shown && static_cast<Index>(gradient_shown->shape(0)) ==
+                                                              self.program().n_theta),
+                  "a gradient to look at needs an array as long as theta");
+            // Python looks at an array of its own, which it may keep.
             const std::function<void(T*)> look = [&](T* gradient) {
               const nb::gil_scoped_acquire acquire;
               const FlushToZero python_keeps_denormals(false);
               const std::size_t n = static_cast<std::size_t>(self.program().n_theta);
-              (*look_at_gradient)(nb::ndarray<nb::numpy, T, nb::ndim<1>>(gradient, {n}, nb::handle())
-                                      .cast(nb::rv_policy::reference));
+              std::copy(gradient, gradient + n, gradient_shown->data());
+              (*look_at_gradient)();
+              std::copy(gradient_shown->data(), gradient_shown->data() + n, gradient);
             };
             if (look_at_gradient) s.look_at_gradient = &look;
             Done done;
@@ -394,10 +400,12 @@ void bind_machine(nb::module_& m, const char* name) {
             }
             return std::pair<Index, bool>(done.steps, done.finite);
           },
-          "X"_a.none(), "values"_a.none(), "columns"_a.none(), "starts"_a.none(), "y"_a, "weights"_a.none(),
-          "order"_a, "examples"_a.none(), "batch_size"_a, "etas"_a, "seed"_a, "first_step"_a,
-          "optimizer_step"_a, "max_seconds"_a, "rule"_a, "middle"_a, "outputs"_a.none(), "costs"_a,
-          "correct"_a, "look_at_gradient"_a.none())
+          "X"_a.none().noconvert(), "values"_a.none().noconvert(), "columns"_a.none().noconvert(),
+          "starts"_a.none().noconvert(), "y"_a.noconvert(), "weights"_a.none().noconvert(),
+          "order"_a.noconvert(), "examples"_a.none().noconvert(), "batch_size"_a, "etas"_a.noconvert(),
+          "seed"_a, "first_step"_a, "optimizer_step"_a, "max_seconds"_a, "rule"_a, "middle"_a,
+          "outputs"_a.none().noconvert(), "costs"_a.noconvert(), "correct"_a.noconvert(),
+          "look_at_gradient"_a.none(), "gradient_shown"_a.none().noconvert() = nb::none())
       .def(
           "output",
           [](M& self, const Matrix<const T>& X, const std::optional<Matrix<T>>& z, const Matrix<T>& a) {
@@ -408,7 +416,7 @@ void bind_machine(nb::module_& m, const char* name) {
             nb::gil_scoped_release release;
             self.output(X.data(), x_row, static_cast<Index>(X.shape(0)), z ? z->data() : nullptr, a.data());
           },
-          "X"_a, "z"_a.none(), "a"_a)
+          "X"_a.noconvert(), "z"_a.none().noconvert(), "a"_a.noconvert())
       .def(
           "look",
           [](M& self, const Matrix<const T>& X, const Matrix<const T>& y,
@@ -456,8 +464,9 @@ void bind_machine(nb::module_& m, const char* name) {
             }
             return out;
           },
-          "X"_a, "y"_a, "weights"_a.none(), "training"_a, "seed"_a, "step"_a, "examples"_a, "records"_a,
-          "gradient"_a, "buffers"_a, "z"_a.none(), "a"_a);
+          "X"_a.noconvert(), "y"_a.noconvert(), "weights"_a.none().noconvert(), "training"_a, "seed"_a,
+          "step"_a, "examples"_a.noconvert(), "records"_a, "gradient"_a.noconvert(), "buffers"_a.noconvert(),
+          "z"_a.none().noconvert(), "a"_a.noconvert());
 }
 
 }  // namespace
@@ -473,11 +482,13 @@ NB_MODULE(_native, m) {
     return names;
   });
   m.def("available_processors", &clearprop::available_processors);
-  m.def("permutation", [](std::uint32_t key0, std::uint32_t key1, std::uint32_t nonce2, std::uint32_t nonce3,
-                          const clearprop::Vector<std::int64_t>& order) {
+  m.def("permutation", [](const std::string& isa, std::uint32_t key0, std::uint32_t key1,
+                          std::uint32_t nonce2, std::uint32_t nonce3, clearprop::Vector<std::int64_t> order) {
     const clearprop::Index n = static_cast<clearprop::Index>(order.shape(0));
     int count = 0;
-    const auto& kernels = *clearprop::instruction_sets(&count)[0].float_kernels;
+    const clearprop::InstructionSet* set = clearprop::instruction_sets(&count);
+    while (count > 1 && isa != set->name) ++set, --count;
+    const auto& kernels = *set->float_kernels;
     const nb::gil_scoped_release release;
     std::vector<std::uint64_t> keys(static_cast<std::size_t>(n) + 64);
     kernels.random_numbers(clearprop::Stream{key0, key1, nonce2, nonce3}, keys.data(), n);

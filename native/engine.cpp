@@ -312,6 +312,16 @@ struct Machine<T>::Body : Pass<T> {
 
   // -- many steps -----------------------------------------------------------------------------------
 
+  // Whether the update of one example can go together with the forward product of the next: single examples,
+  // plain SGD, and a Dense layer in front.
+  bool goes_on_at_once(const Steps<T>& s) const {
+    const Operation& first = program.operations.front();
+    if (s.batch_size != 1 || s.data.X == nullptr || first.kind != Kind::dense) return false;
+    if (shapes_gradient() || this->optimizer.max_norm > 0.0 || first.scale_W == 0.0) return false;
+    const Optimizer& o = this->optimizer;
+    return o.kind == OptimizerKind::sgd && o.l1 == 0.0 && o.l2 == 0.0 && this->reads_input_once;
+  }
+
   Done train(const Steps<T>& s) {
     const Index largest = std::min(s.batch_size, std::max<Index>(s.n_order, 1));
     this->make_room(largest, true, false);
@@ -320,6 +330,7 @@ struct Machine<T>::Body : Pass<T> {
     const double end = seconds_now() + s.max_seconds;
     const std::size_t last = program.sizes.size() - 1;
     const bool weighted = s.data.weights != nullptr;
+    this->first_z_ready = false;
     Done done;
     for (Index at = 0; at < s.n_order && done.steps < s.max_steps; at += s.batch_size) {
       const Index rows = std::min(s.batch_size, s.n_order - at);
@@ -343,7 +354,10 @@ struct Machine<T>::Body : Pass<T> {
         return done;
       }
       const double eta = s.etas[std::min(done.steps, s.n_etas - 1)];
+      const bool more = done.steps + 1 < s.max_steps && at + 1 < s.n_order;
+      this->next_example = more && goes_on_at_once(s) ? s.data.X + s.order[at + 1] * s.data.x_row : nullptr;
       step_backward(rows, eta, s.optimizer_step + done.steps + 1, &ahead);
+      this->next_example = nullptr;
       if (this->n_buffers > 0) commit_buffers();
       ++done.steps;
       if (seconds_now() >= end) break;

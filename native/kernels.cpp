@@ -52,6 +52,14 @@ void run_gradient(const GradientTask<T>& t, Index tile0, Index tile1, Index pane
   }
 }
 
+template <class T>
+void run_update_and_forward(const GradientTask<T>& t, const T* next, bool biases, T* z) {
+  const GradientProduct<T> p{t.a, t.a_row, t.rows, t.inputs, t.delta, t.delta_row, t.n, T(t.scale), nullptr};
+  const UseAtOnce<T, SGDRule<T>, true> use{
+      Constants<T>(*t.weights), Constants<T>(*t.biases), t.parameters, {nullptr, nullptr, nullptr}};
+  update_and_forward<T>(p, use, next, biases, t.parameters, z);
+}
+
 bool uses_at_once(const StepNumbers& s) { return s.rule == UpdateRule::sgd || s.rule == UpdateRule::adam; }
 
 template <class T>
@@ -79,6 +87,7 @@ constexpr Kernels<T> table() {
   k.rows_product = rows_product<T>;
   k.uses_at_once = uses_at_once;
   k.gradient_product = run_gradient<T>;
+  k.update_and_forward = run_update_and_forward<T>;
   k.update_panels = update_panels<T>;
   k.update = update<T>;
   k.limit_norms = limit_norms<T>;

@@ -76,6 +76,8 @@ struct Kernels {
   void (*rows_product)(const RowsTask<T>&, Index tile0, Index tile1, Index panel0, Index panel1);
   bool (*uses_at_once)(const StepNumbers&);
   void (*gradient_product)(const GradientTask<T>&, Index tile0, Index tile1, Index panel0, Index panel1);
+  // One example: its update by plain SGD, and z of the next example, in one pass over the weights.
+  void (*update_and_forward)(const GradientTask<T>&, const T* next, bool biases, T* z);
   // Parameters of a Dense layer from its gradient in memory: panels [panel0, panel1).
   void (*update_panels)(const StepNumbers& weights, const StepNumbers& biases, T* w, T* const* slots,
                         const T* gradient, Index n, Index inputs, Index panel0, Index panel1);

@@ -56,7 +56,9 @@ CLEARPROP_INLINE Vec<T> over_root(Vec<T> m, Vec<T> v, Vec<T> epsilon) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(T) == 4) {
     // Below the smallest normal number the root is below 1e-19, and 1/sqrt(0) would be infinite.
-    const Vec<T> positive = at_least<T>(v, splat(std::numeric_limits<T>::min()));
+    // An infinite v counts as the largest number: 1/sqrt(inf) is 0, and 0 * inf NaN.
+    const Vec<T> finite = at_most<T>(v, splat(std::numeric_limits<T>::max()));
+    const Vec<T> positive = at_least<T>(finite, splat(std::numeric_limits<T>::min()));
     const Vec<T> y = (Vec<T>)_mm512_rsqrt14_ps((__m512)positive);
     const Vec<T> root = positive * y;
     const Vec<T> better = fused<T>(T(0.5) * y, fused<T>(-root, root, positive), root);

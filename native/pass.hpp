@@ -58,7 +58,7 @@ struct Pass {
   Threads pool;
 
   Index n_packed = 0, n_buffers = 0;
-  Numbers<T> parameters, slots[3], gradient, buffers, new_buffers, transposed, handed;
+  Numbers<T> parameters, slots[3], gradient, buffers, transposed, handed;
   int n_slots = 0;
   Optimizer optimizer;
 
@@ -67,11 +67,13 @@ struct Pass {
   std::vector<Numbers<T>> values, errors;
   std::vector<T*> a, error;  // of each value in this pass; error[v] may lie where another's does
   std::vector<Index> a_row;
-  Numbers<T> y, weights, costs_memory;
+  Numbers<T> y, weights;
   std::vector<double> costs;
-  std::vector<std::int64_t> examples;
   Index capacity = 0;
-  bool has_errors = false, keeps_z = false, direct_input = true, wants_input_error = false;
+  const T* next_example = nullptr;  // the first operation's update goes together with z of this example
+  bool first_z_ready = false;  // z of the first operation is there already, for the one example that comes
+  bool has_errors = false, keeps_z = false, direct_input = true, reads_input_once = true,
+       wants_input_error = false;
 
   Pass(Program p, const InstructionSet& s, int threads)
       : program(std::move(p)), set(s), k(kernels_of<T>(s)), pool(threads) {
@@ -91,6 +93,15 @@ struct Pass {
     const std::size_t n = program.sizes.size();
     std::vector<bool> read(n, false);
     places.resize(program.operations.size());
+    int readers = 0;
+    for (const Operation& op : program.operations) {
+      if (op.kind == Kind::join) {
+        readers += static_cast<int>(std::count(op.parts.begin(), op.parts.end(), 0));
+      } else {
+        readers += (op.input == 0) + (op.kind == Kind::add && op.other == 0);
+      }
+    }
+    reads_input_once = readers == 1;
     for (std::size_t i = program.operations.size(); i-- > 0;) {
       const Operation& op = program.operations[i];
       if (op.kind == Kind::join) {
@@ -144,7 +155,7 @@ struct Pass {
 
   // Copies between a flat vector in the order of theta and a packed one.
   template <class Flat, class Packed, class Pair>
-  void each_parameter(Flat* flat, Packed* packed, const Pair& dense, bool in) const {
+  void each_parameter(Flat* flat, Packed* packed, const Pair& dense) const {
     for (std::size_t i = 0; i < places.size(); ++i) {
       const Operation& op = program.operations[i];
       const Place<T>& place = places[i];
@@ -152,7 +163,7 @@ struct Pass {
         dense(flat + op.W, op.b >= 0 ? flat + op.b : nullptr, op.n_out, op.n_in, packed + place.weights);
       }
       const auto vector = [&](Index from, Index to, Index count) {
-        if (from >= 0) copy_vector(flat + from, packed + to, count, in);
+        if (from >= 0) copy_vector(flat + from, packed + to, count);
       };
       vector(op.alpha, place.alpha, op.alpha >= 0 ? alpha_count(op) : 0);
       vector(op.gamma, place.gamma, op.n_out);
@@ -160,28 +171,23 @@ struct Pass {
     }
   }
 
-  static void copy_vector(const T* flat, T* packed, Index count, bool) {
-    std::copy(flat, flat + count, packed);
-  }
-  static void copy_vector(T* flat, const T* packed, Index count, bool) {
-    std::copy(packed, packed + count, flat);
-  }
+  static void copy_vector(const T* flat, T* packed, Index count) { std::copy(flat, flat + count, packed); }
+  static void copy_vector(T* flat, const T* packed, Index count) { std::copy(packed, packed + count, flat); }
 
-  void pack_all(const T* flat, T* packed) const { each_parameter(flat, packed, k.pack, true); }
+  void pack_all(const T* flat, T* packed) const { each_parameter(flat, packed, k.pack); }
 
   void unpack_all(const T* packed, T* flat) const {
-    each_parameter(
-        flat, packed,
-        [this](T* W, T* b, Index n, Index depth, const T* panels) { k.unpack(panels, n, depth, W, b); },
-        false);
+    each_parameter(flat, packed, [this](T* W, T* b, Index n, Index depth, const T* panels) {
+      k.unpack(panels, n, depth, W, b);
+    });
   }
 
   template <class Flat, class Packed>
   void each_buffer(Flat* flat, Packed* packed) const {
     for (std::size_t i = 0; i < places.size(); ++i) {
       const Operation& op = program.operations[i];
-      if (op.mean >= 0) copy_vector(flat + op.mean, packed + places[i].mean, op.n_out, true);
-      if (op.variance >= 0) copy_vector(flat + op.variance, packed + places[i].variance, op.n_out, true);
+      if (op.mean >= 0) copy_vector(flat + op.mean, packed + places[i].mean, op.n_out);
+      if (op.variance >= 0) copy_vector(flat + op.variance, packed + places[i].variance, op.n_out);
     }
   }
 
@@ -226,10 +232,8 @@ struct Pass {
       }
       handed.resize(product(rows, widest));
       if (transposed.size() < largest) transposed.resize(largest);
-      new_buffers.resize(n_buffers);
     }
     costs.resize(static_cast<std::size_t>(rows));
-    examples.resize(static_cast<std::size_t>(rows));
     capacity = rows;
     has_errors = backward;
     keeps_z = keep_z;
@@ -304,6 +308,7 @@ struct Pass {
       k.activation_forward(op.activation, parameter(place.alpha), z + at, a[op.output] + at, row1 - row0,
                            op.n_out, row[op.output]);
     };
+    if (std::exchange(first_z_ready, false)) return activate(0, rows);
     over_rows(task, activate);
   }
 
@@ -431,8 +436,8 @@ struct Pass {
     const auto give = [&](T* to, bool adds) {
       adds ? k.add(own, to, count) : void(std::copy(own, own + count, to));
     };
+    give(error[op.input], place.adds);  // in the order of `link`: the two may be one value
     give(error[op.other], place.adds_other);
-    give(error[op.input], place.adds);
   }
 
   // a = the parts side by side: each gets its own columns of the error.
@@ -524,6 +529,12 @@ struct Pass {
                                into,        of_weights,
                                of_biases,   parameters.data() + place.weights,
                                own_slots,   pool.count() == 1 ? ahead : nullptr};
+    if (next_example != nullptr && op.input == 0) {
+      T* z = place.in_place ? a[op.output] : const_cast<T*>(place.z.data());
+      k.update_and_forward(task, next_example, op.b >= 0, z);
+      first_z_ready = true;
+      return;
+    }
     const Index tiles = k.tile_count(op.n_in) + (op.b >= 0 ? 1 : 0), panels = k.panel_count(op.n_out);
     const double work =
         2.0 * static_cast<double>(rows) * static_cast<double>(op.n_in) * static_cast<double>(op.n_out);

@@ -75,7 +75,7 @@ CLEARPROP_INLINE void multiply_add(const T* a, Index a_row, Index a_step, const 
                              : reinterpret_cast<const T*>(group[i / 3] + (i % 3) * row);
       const Vec<T> x = splat(*p);
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) c[i][j] += x * w[j];
+      for (int j = 0; j < kVectors; ++j) c[i][j] = fused<T>(x, w[j], c[i][j]);
     }
     panel += b_bytes;
 #pragma GCC unroll 8
@@ -107,7 +107,7 @@ CLEARPROP_INLINE void tile_sum(const T* a, Index a_row, Index a_step, const T* b
 #pragma GCC unroll 4
           for (int i = 0; i < kRows; ++i) {
             Vec<T>& sum = u == 0 ? c[i][j] : more[u == 0 ? 0 : u - 1][i][j];
-            sum += splat(a[i * row + u * a_step]) * w;
+            sum = fused<T>(splat(a[i * row + u * a_step]), w, sum);
           }
         }
       }
@@ -299,6 +299,54 @@ void gradient_product(const GradientProduct<T>& p, const Use& use, Index tile0, 
       tile(p, use, input, column, first + input * width);
       if (p.ahead != nullptr) ask_ahead(*p.ahead);
     }
+  }
+}
+
+// One example at a time: its update, and z of the next example, in one pass over the weights. The sums of z run
+// in the order of `tile_sum` for one row, so that it does not matter who computes z.
+template <class T, class Use, int kVectors>
+void update_and_forward_panel(const GradientProduct<T>& p, const Use& shared, const T* next, bool biases,
+                              Index column, Index at, const T* parameters, T* z) {
+  const Use use = shared;
+  const Vec<T> scale = splat(p.scale);
+  const Index width = kVectors * kLanes<T>;
+  Vec<T> delta[kVectors], total[4][kVectors] = {};
+  for (int j = 0; j < kVectors; ++j) {
+    const Index bias = at + p.inputs * width + j * kLanes<T>;
+    delta[j] = load(p.delta + column + j * kLanes<T>);
+    if (biases) use.biases(bias, delta[j] * scale);
+    total[0][j] = load(parameters + bias);
+  }
+  const auto turn = [&](Index k, Vec<T>(&sums)[kVectors]) {
+    const Vec<T> x = splat(p.a[k]), ahead = splat(next[k]);
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) {
+      const Index place = at + k * width + j * kLanes<T>;
+      use.weights(place, fused<T>(x, delta[j], Vec<T>{}) * scale);
+      sums[j] = fused<T>(ahead, load(parameters + place), sums[j]);
+    }
+  };
+  Index k = 0;
+  if (p.inputs >= 8) {
+    for (; k + 4 <= p.inputs; k += 4) {
+#pragma GCC unroll 4
+      for (int u = 0; u < 4; ++u) turn(k + u, total[u]);
+    }
+  }
+  for (; k < p.inputs; ++k) turn(k, total[0]);
+  for (int j = 0; j < kVectors; ++j) {
+    store(z + column + j * kLanes<T>, ((total[0][j] + total[1][j]) + total[2][j]) + total[3][j]);
+  }
+}
+
+template <class T, class Use>
+void update_and_forward(const GradientProduct<T>& p, const Use& use, const T* next, bool biases,
+                        const T* parameters, T* z) {
+  for (Index i = 0; i < panel_count<T>(p.n); ++i) {
+    const Index column = i * kPanel<T>, at = column * (p.inputs + 1);
+    panel_width<T>(p.n, i) == kPanel<T>
+        ? update_and_forward_panel<T, Use, 2>(p, use, next, biases, column, at, parameters, z)
+        : update_and_forward_panel<T, Use, 1>(p, use, next, biases, column, at, parameters, z);
   }
 }
 

@@ -1,6 +1,6 @@
 // What a network is to the kernels: plain numbers, no Python and no instruction set.
 //
-// Every enumerator has the name that the Python registries use; `names.cpp` joins the two.
+// Every enumerator has the name that the Python registries use; `bindings.cpp` joins the two.
 #pragma once
 
 #include <cstddef>

@@ -178,7 +178,9 @@ const Case kCases[] = {
      1},
     {"softsign", Function::softsign, 0, [](Real z) { return z / (1 + std::abs(z)); },
      [](Real z, Real) { return 1 / ((1 + std::abs(z)) * (1 + std::abs(z))); }, -1, 1, 0, 0, 0, 0},
-    {"hard_tanh", Function::hard_tanh, 0, [](Real z) { return z < -1 ? -1 : z > 1 ? 1 : z; },
+    {"hard_tanh", Function::hard_tanh, 0, [](Real z) { return z < -1  ? -1
+                                                              : z > 1 ? 1
+                                                                      : z; },
      [](Real z, Real) { return one_if(std::abs(z) < 1); }, -1, 1, 0, 0, 0, 0},
     {"exponential", Function::exponential, 0, [](Real z) { return std::exp(z); },
      [](Real, Real a) { return a; }, 0, kInf, 0, kInf, 0, 0},
@@ -398,7 +400,9 @@ const CostCase kCosts[] = {
      [](Real, Real a, Real y, Real) { return log_cosh(a - y); },
      [](Real a, Real y, Real) { return std::tanh(a - y); }},
     {"pinball", CostFunction::pinball, 0.125, false, true, Function::hard_tanh, sign_target, pinball,
-     [](Real a, Real y, Real q) { return a < y ? -q : a > y ? 1 - q : 0; }},
+     [](Real a, Real y, Real q) { return a < y   ? -q
+                                         : a > y ? 1 - q
+                                                 : 0; }},
     {"poisson", CostFunction::poisson, 0, false, false, Function::exponential, count_target, poisson,
      [](Real a, Real y, Real) { return 1 - ratio(y, a); }},
     {"exponential & poisson", CostFunction::poisson, 0, true, false, Function::exponential, count_target,

@@ -47,7 +47,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clearprop.compiled import native
+from clearprop.compiled import instruction_set, native
 from clearprop.errors import DTypeError, OptionError
 
 __all__ = ["Purpose", "Stream", "inverse_normal", "philox", "stream"]
@@ -179,7 +179,7 @@ class Stream:
         if native is None:
             return np.argsort(self.bits64(n), kind="stable")
         order = np.empty(n, np.int64)
-        native.permutation(*self.key, *self.nonce, order)
+        native.permutation(instruction_set(), *self.key, *self.nonce, order)
         return order.astype(np.intp, copy=False)
 
     def bits_at(self, rows: ArrayLike, n_units: int) -> NDArray[np.uint32]:

@@ -12,8 +12,9 @@ from clearprop.cli.errors import SUCCESS
 from clearprop.cli.measure import class_names
 from clearprop.cli.models import about_data
 from clearprop.cli.output import Output, table
+from clearprop.compiled import missing
 from clearprop.engines import engines
-from clearprop.engines.native import MISSING, system
+from clearprop.engines.native import system
 from clearprop.errors import OptionError
 from clearprop.io import FileSummary, verify
 from clearprop.ladder import machine
@@ -162,7 +163,7 @@ def _show_system(output: Output) -> None:
 
 def _native(found: dict[str, Any] | None) -> str:
     if found is None:
-        return MISSING.removeprefix("the native rung is ")
+        return str(missing()).removeprefix("the native rung is ")
     others = [name for name in found["instruction_sets"] if name != found["in_use"]]
     also = f", also {', '.join(others)}" if others else ""
     return f"{found['in_use']}{also} (CLEARPROP_ISA); {found['threads']} threads (CLEARPROP_NUM_THREADS)"

@@ -5,15 +5,16 @@ How it works, kernel by kernel: docs/native.md. Its source is `native/`.
 
 from __future__ import annotations
 
-import os
 import threading
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.compiled import native
+from clearprop.compiled import instruction_set, missing, native, threads
 from clearprop.engines.base import (
     Engine,
     Pass,
@@ -27,50 +28,14 @@ from clearprop.engines.base import (
 )
 from clearprop.engines.native_program import even_factors, optimizer_of, program_of, why_not
 from clearprop.engines.native_records import records_of
-from clearprop.errors import OptionError, one_of
 from clearprop.model import Draws, Gradient, Model, State
 from clearprop.trace import Trace, make_trace
 
-__all__ = ["MISSING", "NativeEngine", "instruction_set", "system", "threads"]
-
-MISSING = (
-    "the native rung is not part of this installation, because no C++ compiler was found when it was built. "
-    "Install g++ or clang, and in a clone of clearprop run: CLEARPROP_NATIVE=1 pip install -v ."
-)
+__all__ = ["NativeEngine", "system"]
 
 # Below this number of operations in the largest product of a batch a second thread costs more than it does.
 _PARALLEL_WORK = 1e6
 _MOST_STEPS = 1 << 16
-_MOST_THREADS = 1024
-
-
-def instruction_set() -> str:
-    """Return the instruction set of the kernels: the best of this processor, or what CLEARPROP_ISA says.
-
-    Errors: `OptionError` for one that this processor or this build does not have.
-    """
-    known = native.instruction_sets()
-    wanted = os.environ.get("CLEARPROP_ISA", "")
-    if not wanted:
-        return str(known[0])
-    if wanted not in known:
-        raise OptionError(f"CLEARPROP_ISA is {wanted!r}; this processor and build have {one_of(known)}.")
-    return wanted
-
-
-def threads() -> int:
-    """Return how many threads may work: CLEARPROP_NUM_THREADS, or the processors this process may use.
-
-    Errors: `OptionError` unless the variable is a whole number from 1 to 1024.
-    """
-    wanted = os.environ.get("CLEARPROP_NUM_THREADS", "")
-    if not wanted:
-        return int(native.available_processors())
-    if not (wanted.isdecimal() and len(wanted) < 10 and 1 <= int(wanted) <= _MOST_THREADS):
-        raise OptionError(
-            f"CLEARPROP_NUM_THREADS must be a whole number from 1 to {_MOST_THREADS}. Got {wanted!r}."
-        )
-    return int(wanted)
 
 
 def system() -> dict[str, Any]:
@@ -92,25 +57,29 @@ def _machine(
 
 
 class _Kept(threading.local):
-    """The machine that this thread looked at a network with last: (model, dtype, rows it was made for)."""
+    """The machine that this thread looked at a network with last, and what it was made for."""
 
-    model: Model | None = None
-    dtype: Any = None
+    model: Any = None
+    """A weak reference."""
+    made_for: Any = None
     rows: int = 0
     machine: Any = None
 
 
 _kept = _Kept()
+# A machine for more rows than this is not kept: its activations would outlive the call.
+_MOST_KEPT_ROWS = 4096
 
 
 def _looking_machine(model: Model, state: State, rows: int) -> Any:
-    dtype = state.theta.dtype
-    if _kept.model is not model or _kept.dtype != dtype or rows > _kept.rows:
-        _kept.machine = _machine(model, dtype, rows)
-        _kept.model, _kept.dtype, _kept.rows = model, dtype, rows
-    _kept.machine.read_theta(state.theta)
-    _kept.machine.read_buffers(state.buffers)
-    return _kept.machine
+    made_for = state.theta.dtype, instruction_set(), threads()
+    same = _kept.machine is not None and _kept.model() is model and _kept.made_for == made_for
+    machine = _kept.machine if same and rows <= _kept.rows else _machine(model, state.theta.dtype, rows)
+    if rows <= _MOST_KEPT_ROWS and machine is not _kept.machine:
+        _kept.machine, _kept.model, _kept.made_for, _kept.rows = machine, weakref.ref(model), made_for, rows
+    machine.read_theta(state.theta)
+    machine.read_buffers(state.buffers)
+    return machine
 
 
 class _Output(NamedTuple):
@@ -131,9 +100,7 @@ class NativeEngine(Engine):
 
     def supports(self, model: Model, options: TrainingOptions | None = None) -> str | None:
         """Return None, or what of the network has no native kernel, or that the rung is not installed."""
-        if native is None:
-            return MISSING
-        return why_not(model)
+        return missing() or why_not(model)
 
     def output(self, model: Model, state: State, X: Array) -> Any:
         """Return the last layer's record in inference mode: a, and z if it has an activation."""
@@ -257,7 +224,7 @@ def _rows(X: Array, dtype: Any) -> Array:
 
 def _examples(indices: Any, n: int) -> Array:
     found = np.ascontiguousarray(indices, np.int64)
-    return found if len(found) == n else np.zeros(n, np.int64)
+    return found if len(found) else np.zeros(n, np.int64)  # where nothing is random, positions have no rows
 
 
 class NativeTrainer(Trainer):
@@ -278,6 +245,18 @@ class NativeTrainer(Trainer):
             }
         )
         self._slots = options.optimizer.slots
+        self._sparse: tuple[Any, tuple[Array, Array, Array]] | None = None
+
+    def _csr(self, X: Any) -> tuple[Array, Array, Array]:
+        """Return the arrays of a CSR matrix as the engine reads them, converted once for a matrix."""
+        if self._sparse is None or self._sparse[0] is not X:
+            arrays = (
+                np.ascontiguousarray(X.data, self._dtype),
+                np.ascontiguousarray(X.indices, np.int32),
+                np.ascontiguousarray(X.indptr, np.int64),
+            )
+            self._sparse = X, arrays
+        return self._sparse[1]
 
     def read(self, state: State) -> None:
         """Take theta and the buffers as they are now."""
@@ -323,7 +302,8 @@ class NativeTrainer(Trainer):
         count = min(-(-len(order) // batch_size), _MOST_STEPS)
         costs, correct = np.empty(count), np.empty(count, np.int64)
         sparse = not isinstance(rows.X, np.ndarray)
-        values, columns, starts = _csr(rows.X, self._dtype) if sparse else (None, None, None)
+        values, columns, starts = self._csr(rows.X) if sparse else (None, None, None)
+        shown = None if look_at_gradient is None else np.empty(self._model.layout.size, self._dtype)
         done, finite = self._machine.train(
             None if sparse else rows.X,
             values,
@@ -344,14 +324,7 @@ class NativeTrainer(Trainer):
             outputs,
             costs,
             correct,
-            look_at_gradient,
+            None if shown is None or look_at_gradient is None else partial(look_at_gradient, shown),
+            shown,
         )
         return Steps(done, costs[:done], correct[:done], finite)
-
-
-def _csr(X: Any, dtype: Any) -> tuple[Array, Array, Array]:
-    return (
-        np.ascontiguousarray(X.data, dtype),
-        np.ascontiguousarray(X.indices, np.int32),
-        np.ascontiguousarray(X.indptr, np.int64),
-    )

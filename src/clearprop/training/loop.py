@@ -31,13 +31,12 @@ from clearprop.training.measure import Tally, join, join_records, measure, step_
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
 from clearprop.training.targets import Targets
-from clearprop.training.whole_runs import whole_runs_of
+from clearprop.training.whole_runs import ROLLING_EXAMPLES, whole_runs_of
 
 __all__ = ["TrainingRun"]
 
 _BLOCK_SECONDS = 0.05
 _BLOCK_STEPS = 1000
-_ROLLING_EXAMPLES = 1000
 
 
 class _Stopped(Exception):
@@ -296,7 +295,7 @@ class TrainingRun:
         """Add a row to ``history.rolling``: over the fewest last steps that hold 1000 examples."""
         self._recent.extend(zip(sizes, costs, correct, strict=True))
         n, first = 0, len(self._recent)
-        while first > 0 and n < _ROLLING_EXAMPLES:
+        while first > 0 and n < ROLLING_EXAMPLES:
             first -= 1
             n += self._recent[first][0]
         del self._recent[:first]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.engines import Rows, StepOptions, Steps, Trainer
+from clearprop.errors import DivergenceError
 from clearprop.training.batches import Batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
@@ -21,12 +22,13 @@ from clearprop.training.measure import Tally
 if TYPE_CHECKING:
     from clearprop.training.loop import TrainingRun
 
-__all__ = ["WholeRuns", "whole_runs_of"]
+__all__ = ["ROLLING_EXAMPLES", "WholeRuns", "whole_runs_of"]
 
+ROLLING_EXAMPLES = 1000
+"""How many of the last examples the rolling figures are about."""
 _RUN_SECONDS = 0.05  # so that Ctrl-C is heard and the progress bar moves
 _FIRST_STEPS = 64
 _READ_BYTES = 1 << 22
-_ROLLING_EXAMPLES = 1000
 
 
 class _Lot(NamedTuple):
@@ -57,9 +59,7 @@ def whole_runs_of(run: TrainingRun) -> WholeRuns | None:
             examples=run.n_examples,
             l1=penalty.l1,
             l2=penalty.l2,
-            divide_by="batch"
-            if run.n_examples is None and penalty.divide_by == "examples"
-            else penalty.divide_by,
+            divide_by=divide_by,
             clip_norm=options.clip_norm,
             clip_value=options.clip_value,
             max_norm=options.max_norm,
@@ -70,37 +70,88 @@ def whole_runs_of(run: TrainingRun) -> WholeRuns | None:
     return None if trainer is None else WholeRuns(run, trainer)
 
 
-class WholeRuns:
-    """The epochs of a training run on an engine's `Trainer`, which has the parameters in between."""
+class _Exchange:
+    """Who has the newest parameters, buffers and slots: the trainer after a run of steps, else the loop."""
 
     def __init__(self, run: TrainingRun, trainer: Trainer) -> None:
         self._run, self._trainer = run, trainer
+        self._with_slots = any(c.reads_theta for c in run.options.callbacks)
+        self._trainer_is_ahead = False
+        self._loop_may_differ = True
+
+    def to_trainer(self) -> None:
+        """Give the trainer what code outside it may have changed; it is then the one that goes on."""
+        if self._loop_may_differ:
+            self._trainer.read(self._run.state)
+            if self._with_slots:
+                self._trainer.read_slots(self._run.slots)
+        self._loop_may_differ, self._trainer_is_ahead = False, True
+
+    def to_loop(self) -> None:
+        """Bring theta, the buffers and the slots up to date, for code that may look and change them."""
+        if self._trainer_is_ahead:
+            self._trainer.write(self._run.state)
+            if self._with_slots:
+                self._trainer.write_slots(self._run.slots)
+        self._loop_may_differ, self._trainer_is_ahead = True, False
+
+    def show(self) -> None:
+        """Bring them up to date for code that only looks."""
+        changed = self._loop_may_differ
+        self.to_loop()
+        self._loop_may_differ = changed
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether theta and the buffers, as they were last brought up to date, are finite."""
+        state = self._run.state
+        return bool(np.isfinite(state.theta).all() and np.isfinite(state.buffers).all())
+
+
+class WholeRuns:
+    """The epochs of a training run on an engine's `Trainer`."""
+
+    def __init__(self, run: TrainingRun, trainer: Trainer) -> None:
+        self._run, self._trainer = run, trainer
+        self._exchange = _Exchange(run, trainer)
         self._expected = _FIRST_STEPS
         self._stepwise = [c for c in run.options.callbacks if c.every > 0]
-        self._read_anew = True
         self._looks = any(c.reads_theta and _overrides(c, "on_progress") for c in run.options.callbacks)
         self._snapshot: Snapshot | None = None
 
     def epoch(self, tally: Tally) -> None:
         """Train on the batches of one epoch, and bring the network up to date."""
         run = self._run
-        self._read_anew = True  # callbacks may have changed what they looked at
-        for lot in self._lots():
-            at = 0
-            while at < len(lot.order) and not run.stop_reason:
-                at += self._some(lot, at, tally)
-            if run.stop_reason:
-                break
-        self._hand_over()
+        try:
+            for lot in self._lots():
+                at = 0
+                while at < len(lot.order) and not run.stop_reason:
+                    at += self._some(lot, at, tally)
+                if run.stop_reason:
+                    break
+        except DivergenceError:
+            raise  # what explained it has put the parameters in their place
+        except BaseException:
+            self._exchange.to_loop()
+            raise
+        self._bring_up_to_date()
+
+    def _bring_up_to_date(self) -> None:
+        """Bring the network up to date for code that may look at it; raise if it is not finite."""
+        self._exchange.to_loop()
+        self._check_finite()
+
+    def _check_finite(self) -> None:
+        if not self._exchange.is_finite:
+            assert self._snapshot is not None
+            explain_parameters(self._run, self._snapshot)
 
     # -- the data -------------------------------------------------------------------------------------
 
     def _lots(self) -> Iterator[_Lot]:
         run = self._run
         if run.examples is None or run.orders is None:
-            for batch in run.batches(run.epoch):
-                n = len(batch.y)
-                yield _Lot(Rows(batch.X, batch.y, batch.weights), np.arange(n), batch.examples, n)
+            yield from self._streamed()
             return
         rows = _in_memory(run.examples)
         for order, size in run.orders(run.epoch):
@@ -110,35 +161,45 @@ class WholeRuns:
             some = max(1, _READ_BYTES // (run.examples.row_bytes * size)) * size
             for begin in range(0, len(order), some):
                 indices = order[begin : begin + some]
-                yield _Lot(Rows(*run.examples.take(indices)), np.arange(len(indices)), indices, size)
+                rows_read = _contiguous(*run.examples.take(indices))
+                yield _Lot(rows_read, np.arange(len(indices)), indices, size)
+
+    def _streamed(self) -> Iterator[_Lot]:
+        """Yield each batch of a stream; the code that makes it sees theta as of the last step."""
+        batches = self._run.batches(self._run.epoch)
+        while True:
+            self._bring_up_to_date()
+            batch = next(batches, None)
+            if batch is None:
+                return
+            n = len(batch.y)
+            yield _Lot(_contiguous(batch.X, batch.y, batch.weights), np.arange(n), batch.examples, n)
 
     # -- a run of steps -------------------------------------------------------------------------------
 
     def _some(self, lot: _Lot, at: int, tally: Tally) -> int:
         """Do some steps of a lot from its place `at`; return how many examples they took."""
-        run = self._run
-        begun = time.perf_counter()
-        self._take_snapshot(begun)
-        if self._read_anew:
-            self._trainer.read(run.state)
-            self._read_anew = False
-        taken = self._steps(lot, at, tally, self._gradient_hooks(run.step + 1))
-        run.watch_time(time.perf_counter())
+        now = time.perf_counter()
+        if self._snapshot is None or self._snapshot.is_due(now):
+            self._exchange.show()
+            self._check_finite()
+            self._snapshot = Snapshot.take(self._run, now, slots=False)
+        taken = self._steps(lot, at, tally)
+        self._run.watch_time(time.perf_counter())
         return taken
 
-    def _steps(self, lot: _Lot, at: int, tally: Tally, hooks: Sequence[Callback]) -> int:
+    def _steps(self, lot: _Lot, at: int, tally: Tally) -> int:
         run, options = self._run, self._run.options
-        most = min(self._expected, self._steps_until_due())
+        left = -(-(len(lot.order) - at) // lot.size)
+        most = max(1, min(self._expected, self._steps_until_due(), left))
+        hooks = [c for c in self._stepwise if (run.step + 1) % c.every == 0 and _wants_gradients(c)]
         if hooks:  # one step, before which theta is up to date
             most = 1
-            self._hand_over()
+            self._bring_up_to_date()
         order = lot.order[at : at + most * lot.size]
         etas = [run.rate(run.step + 1 + i) for i in range(most)] if options.schedule else [run.eta]
         outputs = np.empty((len(order), run.model.n_out), lot.rows.y.dtype) if options.metrics else None
-        rule, middle = run.targets.rule
-        seconds = _RUN_SECONDS
-        if options.time_limit is not None:
-            seconds = min(seconds, max(0.0, run.started + options.time_limit - time.perf_counter()))
+        self._exchange.to_trainer()
         begun = time.perf_counter()
         result = self._trainer.steps(
             lot.rows,
@@ -149,11 +210,10 @@ class WholeRuns:
             run.seed,
             run.steps_before + run.step,
             run.step,
-            seconds,
-            rule,
-            middle,
+            self._seconds_left(begun),
+            *run.targets.rule,
             outputs,
-            partial(_show, run, hooks) if hooks else None,
+            partial(self._show_gradient, hooks) if hooks else None,
         )
         seconds = time.perf_counter() - begun
         if result.done:
@@ -166,8 +226,12 @@ class WholeRuns:
         self._count(lot, order[:taken], result, outputs, tally)
         return taken
 
+    def _seconds_left(self, now: float) -> float:
+        limit = self._run.options.time_limit
+        return _RUN_SECONDS if limit is None else min(_RUN_SECONDS, max(0.0, self._run.started + limit - now))
+
     def _count(self, lot: _Lot, order: Array, result: Steps, outputs: Array | None, tally: Tally) -> None:
-        """Add what a run of steps gave to the epoch's sums and the rolling figures."""
+        """Add what a run of steps gave to the epoch's sums and the rolling figures, and call the hooks."""
         run, n = self._run, len(order)
         tally.add(n, result.costs, int(result.correct.sum()))
         if outputs is not None:
@@ -175,22 +239,11 @@ class WholeRuns:
             tally.keep(run.targets.truth(lot.rows.y[order]), run.targets.scores(outputs[:n]), weights)
         self._call_back()
         if self._looks:
-            self._hand_over()
-            self._read_anew = True
-        last = min(result.done, -(-_ROLLING_EXAMPLES // lot.size) + 1)
+            self._bring_up_to_date()
+        last = min(result.done, -(-ROLLING_EXAMPLES // lot.size) + 1)
         sizes = [lot.size] * last
         sizes[-1] = n - (result.done - 1) * lot.size
         run.roll(sizes, result.costs[-last:].tolist(), result.correct[-last:].astype(float).tolist())
-
-    def _hand_over(self) -> None:
-        """Bring theta and the buffers up to date; raise if they are not finite."""
-        run = self._run
-        if self._read_anew:
-            return  # nothing has changed since
-        self._trainer.write(run.state)
-        if not (np.isfinite(run.state.theta).all() and np.isfinite(run.state.buffers).all()):
-            assert self._snapshot is not None
-            explain_parameters(run, self._snapshot)
 
     # -- callbacks between steps ----------------------------------------------------------------------
 
@@ -202,37 +255,27 @@ class WholeRuns:
             default=self._expected,
         )
 
-    def _gradient_hooks(self, step: int) -> list[Callback]:
-        return [c for c in self._stepwise if step % c.every == 0 and _wants_gradients(c)]
+    def _show_gradient(self, callbacks: Sequence[Callback], gradient: Array) -> None:
+        for callback in callbacks:
+            callback.on_gradient(self._run, gradient)
+        self._trainer.read(self._run.state)  # a hook may have changed parameters, too
 
     def _call_back(self) -> None:
         run = self._run
         due = [c for c in self._stepwise if run.step % c.every == 0]
         if not due:
             return
-        self._hand_over()
-        self._read_anew = True
+        self._bring_up_to_date()
         run.note_position()
         for callback in due:
             callback.on_step_end(run)
 
     # -- when it diverges -----------------------------------------------------------------------------
 
-    def _take_snapshot(self, now: float) -> None:
-        run = self._run
-        if self._snapshot is None or self._snapshot.is_due(now):
-            if not self._read_anew:
-                self._trainer.write(run.state)
-                if not np.isfinite(run.state.theta).all():
-                    assert self._snapshot is not None
-                    explain_parameters(run, self._snapshot)
-            self._snapshot = Snapshot.take(run, now, slots=False)
-
-    def _diverged(self, lot: _Lot, at: int) -> None:
-        run = self._run
+    def _diverged(self, lot: _Lot, at: int) -> NoReturn:
         assert self._snapshot is not None
-        self._hand_over()
-        explain_step(run, _batch(lot, at), self._snapshot)
+        self._bring_up_to_date()
+        explain_step(self._run, _batch(lot, at), self._snapshot)
 
 
 def _overrides(callback: Callback, hook: str) -> bool:
@@ -245,11 +288,6 @@ def _wants_gradients(callback: Callback) -> bool:
     return _overrides(callback, "on_gradient")
 
 
-def _show(run: TrainingRun, callbacks: Sequence[Callback], gradient: Array) -> None:
-    for callback in callbacks:
-        callback.on_gradient(run, gradient)
-
-
 def _batch(lot: _Lot, at: int) -> Batch:
     """Return the batch at a place of a lot."""
     order = lot.order[at : at + lot.size]
@@ -259,16 +297,22 @@ def _batch(lot: _Lot, at: int) -> Batch:
     return Batch(X.toarray() if is_sparse(X) else X, lot.rows.y[order], weights, examples)
 
 
+def _contiguous(X: Any, y: Array, weights: Array | None) -> Rows:
+    """Return rows as an engine reads them: those that are not contiguous copied once."""
+    if isinstance(X, np.ndarray):
+        X = np.ascontiguousarray(X)
+    return Rows(X, np.ascontiguousarray(y), None if weights is None else np.ascontiguousarray(weights))
+
+
 def _in_memory(examples: Examples) -> Rows | None:
     """Return the examples as an engine can read them by index, None if they must be read by us."""
-    X, y = examples.X, examples.y
+    X = examples.X
     if examples.preprocessing is not None or examples.rows is not None or X.dtype != examples.dtype:
         return None
+    rows = _contiguous(None, examples.y, examples.weights)
     if is_sparse(X):
-        if X.indices.dtype != np.int32:
-            return None
-        return Rows(X, y, examples.weights)
+        return rows._replace(X=X) if X.indices.dtype == np.int32 else None
     readable = isinstance(X, np.ndarray) and X.flags.aligned and X.strides[0] % X.itemsize == 0
     if not readable or X.strides[0] < 0 or (X.shape[1] > 1 and X.strides[1] != X.itemsize):
         return None
-    return Rows(X, y, examples.weights)
+    return rows._replace(X=X)
