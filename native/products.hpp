@@ -353,26 +353,45 @@ void update_and_forward(const GradientProduct<T>& p, const Use& use, const T* ne
 // W (n, depth), row-major, and b (n) or null, into panels with a row for the biases; and back.
 template <class T>
 void pack(const T* W, const T* b, Index n, Index depth, T* panels) {
+  constexpr Index kBlock = kLanes<T>;
   for (Index i = 0; i < panel_count<T>(n); ++i) {
-    const int width = panel_width<T>(n, i);
+    const Index width = panel_width<T>(n, i);
     T* panel = panels + i * kPanel<T> * (depth + 1);
-    for (int j = 0; j < width; ++j) {
-      const Index neuron = i * kPanel<T> + j;
-      const T* weights = W + neuron * depth;
-      for (Index k = 0; k < depth; ++k) panel[k * width + j] = neuron < n ? weights[k] : T(0);
-      panel[depth * width + j] = neuron < n && b != nullptr ? b[neuron] : T(0);
+    for (Index j0 = 0; j0 < width; j0 += kBlock) {
+      const Index first = i * kPanel<T> + j0, left = n - first;
+      const Index neurons = left < 0 ? 0 : left < kBlock ? left : kBlock;
+      const T* weights = W + first * depth;
+      Index k = 0;
+      for (; k + kBlock <= depth && neurons > 0; k += kBlock) {
+        transpose_block(weights + k, depth, neurons, panel + k * width + j0, width, kBlock);
+      }
+      for (; k < depth; ++k) {
+        for (Index j = 0; j < kBlock; ++j)
+          panel[k * width + j0 + j] = j < neurons ? weights[j * depth + k] : T(0);
+      }
+      for (Index j = 0; j < kBlock; ++j) {
+        panel[depth * width + j0 + j] = j < neurons && b != nullptr ? b[first + j] : T(0);
+      }
     }
   }
 }
 
 template <class T>
 void unpack(const T* panels, Index n, Index depth, T* W, T* b) {
-  for (Index neuron = 0; neuron < n; ++neuron) {
-    const Index i = neuron / kPanel<T>, j = neuron % kPanel<T>;
-    const int width = panel_width<T>(n, i);
-    const T* panel = panels + i * kPanel<T> * (depth + 1);
-    for (Index k = 0; k < depth; ++k) W[neuron * depth + k] = panel[k * width + j];
-    if (b != nullptr) b[neuron] = panel[depth * width + j];
+  constexpr Index kBlock = kLanes<T>;
+  for (Index first = 0; first < n; first += kBlock) {
+    const Index i = first / kPanel<T>, width = panel_width<T>(n, i);
+    const Index neurons = n - first < kBlock ? n - first : kBlock;
+    const T* panel = panels + i * kPanel<T> * (depth + 1) + first % kPanel<T>;
+    T* weights = W + first * depth;
+    Index k = 0;
+    for (; k + kBlock <= depth; k += kBlock) {
+      transpose_block(panel + k * width, width, kBlock, weights + k, depth, neurons);
+    }
+    for (; k < depth; ++k) {
+      for (Index j = 0; j < neurons; ++j) weights[j * depth + k] = panel[k * width + j];
+    }
+    for (Index j = 0; b != nullptr && j < neurons; ++j) b[first + j] = panel[depth * width + j];
   }
 }
 

@@ -30,6 +30,7 @@ def training(n: int = 12, **changes: Any) -> dict[str, Any]:
         "order": np.arange(n), "examples": None, "batch_size": 4, "etas": np.array([0.1]), "seed": 0,
         "first_step": 0, "optimizer_step": 0, "max_seconds": 1.0, "rule": "largest", "middle": 0.5,
         "outputs": None, "costs": np.empty(3), "correct": np.empty(3, np.int64), "look_at_gradient": None,
+        "gradient_shown": None,
     }  # fmt: skip
     return arguments | changes
 
@@ -77,6 +78,8 @@ SPARSE = {
         {"outputs": np.empty((3, 12)).T},
         {"outputs": np.empty((12, 6))[:, ::2]},
         {"costs": np.empty(2)},
+        {"look_at_gradient": print},
+        {"look_at_gradient": print, "gradient_shown": np.empty(3)},
         {**SPARSE, "starts": np.arange(12)},
         {**SPARSE, "values": np.ones(11)},
         {**SPARSE, "columns": np.full(12, 5, np.int32)},
