@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -174,7 +173,8 @@ expected = net.outputs(X)
 time.sleep(0.1)  # until the threads that the child will not have are asleep
 child = os.fork()
 if child == 0:
-    os._exit(0 if np.array_equal(net.outputs(X), expected) and np.array_equal(fitted().theta, net.theta) else 3)
+    same = np.array_equal(net.outputs(X), expected) and np.array_equal(fitted().theta, net.theta)
+    os._exit(0 if same else 3)
 print(os.waitpid(child, 0)[1], np.array_equal(net.outputs(X), expected))
 """
     environment = os.environ | {"CLEARPROP_NUM_THREADS": "2"}
