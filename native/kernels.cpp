@@ -97,11 +97,9 @@ constexpr Kernels<T> table() {
   k.add = add<T>;
   k.gather = gather<T>;
   k.add_penalty = add_penalty<T>;
-  k.finite = finite<T>;
   k.activation_forward = activation_forward<T>;
   k.activation_backward = activation_backward<T>;
   k.cost_and_error = cost_and_error<T>;
-  k.cost_values = cost_values<T>;
   k.count_correct = count_correct<T>;
   k.dropout_mask = dropout_mask<T>;
   k.random_numbers = random_numbers;

@@ -9,7 +9,7 @@
 
 namespace clearprop {
 
-enum class Begin : int { zero, bias, result };
+enum class Begin : int { zero, bias };
 
 template <class T>
 struct RowsTask {
@@ -89,7 +89,6 @@ struct Kernels {
   void (*add)(const T* x, T* sum, Index count);
   void (*gather)(const T* X, Index x_row, const std::int64_t* which, Index rows, Index n, T* out, Index row);
   void (*add_penalty)(const StepNumbers&, const T* w, T* gradient, Index begin, Index end);
-  bool (*finite)(const T* x, Index count);
 
   void (*activation_forward)(const Activation&, const T* alpha, const T* z, T* a, Index rows, Index n,
                              Index row);
@@ -97,8 +96,6 @@ struct Kernels {
                               T* alpha_rows, Index rows, Index n, Index row);
   void (*cost_and_error)(const Cost&, const T* z, const T* a, const T* y, const T* weights, T* delta,
                          double* values, Index rows, Index n, Index row);
-  void (*cost_values)(const Cost&, const T* z, const T* a, const T* y, double* values, Index rows, Index n,
-                      Index row);
   Index (*count_correct)(Rule, double middle, const T* a, const T* y, Index rows, Index n, Index row);
 
   void (*dropout_mask)(const Stream&, const std::int64_t* examples, double rate, bool alpha, T* mask,

@@ -173,17 +173,11 @@ void rows_tile(const RowsTask<T>& p, Index first_row, const T* panel, Index colu
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) c[i][j] = bias;
     }
-  } else if (p.begin == Begin::zero) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) c[i][j] = Vec<T>{};
-    }
   } else {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) c[i][j] = load(out + i * p.out_row + j * kLanes<T>);
+      for (int j = 0; j < kVectors; ++j) c[i][j] = Vec<T>{};
     }
   }
   tile_sum<T, kRows, kVectors, false>(p.a + first_row * p.a_row, p.a_row, 1, panel, kVectors * kLanes<T>,

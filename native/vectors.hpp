@@ -57,14 +57,6 @@ void add_penalty(const StepNumbers& s, const T* w, T* gradient, Index begin, Ind
     store(gradient + i, c.penalised(load(gradient + i), load(w + i)));
 }
 
-template <class T>
-bool finite(const T* x, Index count) {
-  Vec<T> total{};
-  // x - x is 0 for a finite number, else NaN, and NaN stays in the sum.
-  for (Index i = 0; i < count; i += kLanes<T>) total += load(x + i) - load(x + i);
-  return sum<T>(total) == T(0);
-}
-
 // Scales the weights of each neuron whose norm exceeds the limit down to it; biases stay.
 template <class T>
 void limit_norms(T* panels, Index n, Index inputs, double limit) {
