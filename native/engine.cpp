@@ -92,7 +92,9 @@ struct Machine<T>::Body : Pass<T> {
     T* x = this->values[0].data();
     this->a[0] = x;
     this->a_row[0] = r;
-    if (data.X != nullptr) {
+    if (data.X != nullptr && rows == 1 && this->direct_input) {
+      this->a[0] = const_cast<T*>(data.X + which[0] * data.x_row);  // only ever read
+    } else if (data.X != nullptr) {
       k.gather(data.X, data.x_row, which, rows, n, x, r);
     } else {
       gather_sparse(data, which, rows);
@@ -326,6 +328,7 @@ struct Machine<T>::Body : Pass<T> {
     const Index largest = std::min(s.batch_size, std::max<Index>(s.n_order, 1));
     this->make_room(largest, true, false);
     this->wants_input_error = false;
+    this->goes_back = true;
     look_at_gradient = s.look_at_gradient;
     const double end = seconds_now() + s.max_seconds;
     const std::size_t last = program.sizes.size() - 1;
@@ -355,7 +358,11 @@ struct Machine<T>::Body : Pass<T> {
       }
       const double eta = s.etas[std::min(done.steps, s.n_etas - 1)];
       const bool more = done.steps + 1 < s.max_steps && at + 1 < s.n_order;
-      this->next_example = more && goes_on_at_once(s) ? s.data.X + s.order[at + 1] * s.data.x_row : nullptr;
+      this->next_example = nullptr;
+      if (more && goes_on_at_once(s)) {
+        const T* next = s.data.X + s.order[at + 1] * s.data.x_row;
+        if (!this->zeros[0].known && !this->is_sparse(next)) this->next_example = next;
+      }
       step_backward(rows, eta, s.optimizer_step + done.steps + 1, &ahead);
       this->next_example = nullptr;
       if (this->n_buffers > 0) commit_buffers();
@@ -394,6 +401,7 @@ struct Machine<T>::Body : Pass<T> {
 
   void output(const T* X, Index x_row, Index rows, T* z, T* a) {
     this->make_room(std::min(rows, kOutputRows), false, false);
+    this->goes_back = false;
     for (Index first = 0; first < rows; first += kOutputRows) {
       const Index some = std::min(kOutputRows, rows - first);
       input(X + first * x_row, x_row, some);
@@ -407,6 +415,7 @@ struct Machine<T>::Body : Pass<T> {
             bool records) {
     this->make_room(rows, true, records);
     this->wants_input_error = records;
+    this->goes_back = true;
     std::vector<std::int64_t> all(static_cast<std::size_t>(rows));
     for (Index x = 0; x < rows; ++x) all[static_cast<std::size_t>(x)] = x;
     gather(data, all.data(), rows);

@@ -7,6 +7,7 @@
 #include "optimizers.hpp"
 #include "products.hpp"
 #include "vectors.hpp"
+#include "zeros.hpp"
 
 namespace clearprop {
 namespace CLEARPROP_ISA {
@@ -33,28 +34,48 @@ Index numbers_of_panels(Index n, Index depth) {
 }
 
 template <class T>
-void run_gradient(const GradientTask<T>& t, Index tile0, Index tile1, Index panel0, Index panel1) {
-  const GradientProduct<T> p{t.a, t.a_row, t.rows, t.inputs, t.delta, t.delta_row, t.n, T(t.scale), t.ahead};
-  if (t.gradient != nullptr) {
-    return gradient_product<T>(p, WriteDown<T>{t.gradient}, tile0, tile1, panel0, panel1);
-  }
+GradientProduct<T> product_of(const GradientTask<T>& t) {
+  return {t.a, t.a_row, t.rows, t.inputs, t.delta, t.delta_row, t.n, T(t.scale), t.ahead};
+}
+
+// Calls run(use) with what becomes of the gradient.
+template <class T, class Run>
+void with_use(const GradientTask<T>& t, const Run& run) {
+  if (t.gradient != nullptr) return run(WriteDown<T>{t.gradient});
   const Constants<T> weights(*t.weights), biases(*t.biases);
-  const auto run = [&](auto rule, auto plain) {
-    const UseAtOnce<T, decltype(rule), decltype(plain)::value> use{
-        weights, biases, t.parameters, {t.slots[0], t.slots[1], t.slots[2]}};
-    gradient_product<T>(p, use, tile0, tile1, panel0, panel1);
+  const auto apply = [&](auto rule, auto plain) {
+    run(UseAtOnce<T, decltype(rule), decltype(plain)::value>{
+        weights, biases, t.parameters, {t.slots[0], t.slots[1], t.slots[2]}});
   };
   if (t.weights->rule == UpdateRule::sgd) {
-    weights.plain() ? run(SGDRule<T>{}, std::true_type{}) : run(SGDRule<T>{}, std::false_type{});
+    weights.plain() ? apply(SGDRule<T>{}, std::true_type{}) : apply(SGDRule<T>{}, std::false_type{});
   } else {
-    weights.plain() ? run(AdamRule<T, false>{}, std::true_type{})
-                    : run(AdamRule<T, false>{}, std::false_type{});
+    weights.plain() ? apply(AdamRule<T, false>{}, std::true_type{})
+                    : apply(AdamRule<T, false>{}, std::false_type{});
   }
 }
 
 template <class T>
+void run_gradient(const GradientTask<T>& t, Index tile0, Index tile1, Index panel0, Index panel1) {
+  with_use(t,
+           [&](const auto& use) { gradient_product<T>(product_of(t), use, tile0, tile1, panel0, panel1); });
+}
+
+template <class T>
+void run_gradient_of_nonzeros(const GradientTask<T>& t, const Nonzeros& found, Index input0, Index input1,
+                              Index panel0, Index panel1) {
+  with_use(t, [&](const auto& use) {
+    gradient_of_nonzeros<T>(product_of(t), found, use, input0, input1, panel0, panel1);
+  });
+}
+
+bool zero_moves_nothing(const StepNumbers& s) {
+  return s.rule == UpdateRule::sgd && Constants<float>(s).plain();
+}
+
+template <class T>
 void run_update_and_forward(const GradientTask<T>& t, const T* next, bool biases, T* z) {
-  const GradientProduct<T> p{t.a, t.a_row, t.rows, t.inputs, t.delta, t.delta_row, t.n, T(t.scale), nullptr};
+  const GradientProduct<T> p = product_of(t);
   const UseAtOnce<T, SGDRule<T>, true> use{
       Constants<T>(*t.weights), Constants<T>(*t.biases), t.parameters, {nullptr, nullptr, nullptr}};
   update_and_forward<T>(p, use, next, biases, t.parameters, z);
@@ -87,6 +108,12 @@ constexpr Kernels<T> table() {
   k.rows_product = rows_product<T>;
   k.uses_at_once = uses_at_once;
   k.gradient_product = run_gradient<T>;
+  k.zeros_block = kZerosBlock;
+  k.find_nonzeros = find_nonzeros<T>;
+  k.rows_product_of_nonzeros = rows_product_of_nonzeros<T>;
+  k.rows_of_inputs = rows_of_inputs;
+  k.gradient_of_nonzeros = run_gradient_of_nonzeros<T>;
+  k.zero_moves_nothing = zero_moves_nothing;
   k.update_and_forward = run_update_and_forward<T>;
   k.update_panels = update_panels<T>;
   k.update = update<T>;

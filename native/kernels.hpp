@@ -61,6 +61,16 @@ struct GradientTask {
   Ahead* ahead;  // or null
 };
 
+// Where a matrix (rows, n) is not zero: for the products that leave its zeros out (zeros.hpp).
+struct Nonzeros {
+  std::uint32_t* columns = nullptr;  // of row x, in order, from columns + x * room
+  std::uint32_t* starts = nullptr;   // of row x and each block of columns in that list: blocks + 1 numbers
+  std::uint64_t* bits = nullptr;     // of row x: one for each column, `words` words
+  std::uint64_t* sets = nullptr;     // of each unit of columns: one bit for each row, row_words words
+  Index room = 0, blocks = 0, words = 0, row_words = 0;
+  Index unit = 1;  // columns that share a set: 1 or 8
+};
+
 template <class T>
 struct Kernels {
   int lanes;
@@ -76,6 +86,14 @@ struct Kernels {
   void (*rows_product)(const RowsTask<T>&, Index tile0, Index tile1, Index panel0, Index panel1);
   bool (*uses_at_once)(const StepNumbers&);
   void (*gradient_product)(const GradientTask<T>&, Index tile0, Index tile1, Index panel0, Index panel1);
+  // The same for an `a` with many zeros.
+  Index zeros_block;  // columns of a block of Nonzeros
+  Index (*find_nonzeros)(const T* a, Index a_row, Index n, const Nonzeros& to, Index row0, Index row1);
+  void (*rows_product_of_nonzeros)(const RowsTask<T>&, const Nonzeros&, Index row0, Index row1);
+  void (*rows_of_inputs)(const Nonzeros&, Index rows, Index input0, Index input1);
+  void (*gradient_of_nonzeros)(const GradientTask<T>&, const Nonzeros&, Index input0, Index input1,
+                               Index panel0, Index panel1);
+  bool (*zero_moves_nothing)(const StepNumbers&);
   // One example: its update by plain SGD, and z of the next example, in one pass over the weights.
   void (*update_and_forward)(const GradientTask<T>&, const T* next, bool biases, T* z);
   // Parameters of a Dense layer from its gradient in memory: panels [panel0, panel1).

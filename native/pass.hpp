@@ -7,13 +7,15 @@
 
 #include "engine.hpp"
 #include "memory.hpp"
+#include "shared_products.hpp"
 
 namespace clearprop {
 
-// A product below this many operations is not worth waking another thread for.
-constexpr double kParallelWork = 1.0e6;
-// Bytes of a block of rows that stays in the second cache while the panels go by.
-constexpr Index kBlockBytes = Index{1} << 19;
+// Hidden activations of fewer rows are not searched for zeros: few rows have sums of their own order in dense
+// tiles, and a trace of them must have the numbers of training.
+constexpr Index kRowsForZeros = 4;
+// A product that is faster only with fewer nonzeros than this is not worth a search in hidden activations.
+constexpr double kLeastShare = 0.3;
 
 // Numbers of a padded row: whole cache lines, and an odd number of them where there are many, so that the
 // same column of successive rows does not fall on few sets of the cache.
@@ -24,8 +26,6 @@ Index padded(Index n) {
   if (lines >= 4 && lines % 2 == 0) ++lines;
   return lines * line;
 }
-
-inline Index part_begin(Index count, int part, int parts) { return count * part / parts; }
 
 // Whether f' follows from a = f(z) alone, so that z need not be kept.
 inline bool slope_from_output(const Activation& f) {
@@ -56,6 +56,7 @@ struct Pass {
   InstructionSet set;
   const Kernels<T>& k;
   Threads pool;
+  SharedProducts<T> products{k, pool};
 
   Index n_packed = 0, n_buffers = 0;
   Numbers<T> parameters, slots[3], gradient, buffers, transposed, handed;
@@ -67,11 +68,17 @@ struct Pass {
   std::vector<Numbers<T>> values, errors;
   std::vector<T*> a, error;  // of each value in this pass; error[v] may lie where another's does
   std::vector<Index> a_row;
+  std::vector<Zeros> zeros;      // of each value
+  Zeros next_zeros;              // of the next example
+  std::vector<bool> has_zeros;   // whether a value may well have many
+  std::vector<int> made_by;      // the Dense operation whose relu gives a value's zeros, or -1
+  std::vector<int> delta_zeros;  // the value whose zeros that operation's delta has
   Numbers<T> y, weights;
   std::vector<double> costs;
   Index capacity = 0;
   const T* next_example = nullptr;  // the first operation's update goes together with z of this example
   bool first_z_ready = false;  // z of the first operation is there already, for the one example that comes
+  bool goes_back = false;      // whether a backward pass follows
   bool has_errors = false, keeps_z = false, direct_input = true, reads_input_once = true,
        wants_input_error = false;
 
@@ -127,6 +134,36 @@ struct Pass {
     a.resize(n);
     error.resize(n);
     a_row.resize(n);
+    zeros.resize(n);
+    find_zeros_makers();
+  }
+
+  // The input may have zeros; what relu or dropout gives has.
+  void find_zeros_makers() {
+    const std::size_t n = program.sizes.size();
+    has_zeros.assign(n, false);
+    has_zeros[0] = true;
+    made_by.assign(n, -1);
+    delta_zeros.assign(n, -1);
+    std::vector<int> readers(n, 0);
+    for (const Operation& op : program.operations) {
+      for (const int part : op.parts) ++readers[part];
+      if (op.kind != Kind::join) ++readers[op.input];
+      if (op.kind == Kind::add) ++readers[op.other];
+    }
+    for (std::size_t i = 0; i < program.operations.size(); ++i) {
+      const Operation& op = program.operations[i];
+      if (op.kind == Kind::dense && op.activation.function == Function::relu) {
+        has_zeros[op.output] = true;
+        made_by[op.output] = static_cast<int>(i);
+        delta_zeros[op.output] = op.output;
+      } else if (op.kind == Kind::dropout) {
+        has_zeros[op.output] = true;
+        if (made_by[op.input] < 0 || readers[op.input] > 1) continue;
+        made_by[op.output] = made_by[op.input];
+        delta_zeros[op.input] = op.output;
+      }
+    }
   }
 
   void lay_out() {
@@ -251,6 +288,7 @@ struct Pass {
   }
 
   void forward(Index rows, bool training, std::uint64_t seed, std::uint64_t step, const std::int64_t* which) {
+    for (Zeros& of_value : zeros) of_value.known = false;
     for (std::size_t v = 1; v < values.size(); ++v) {
       a[v] = values[v].data();
       a_row[v] = row[v];
@@ -309,36 +347,31 @@ struct Pass {
                            op.n_out, row[op.output]);
     };
     if (std::exchange(first_z_ready, false)) return activate(0, rows);
-    over_rows(task, activate);
+    look_for_zeros(op, rows);
+    products.rows(task, &zeros[op.input], activate);
   }
 
-  // The product in blocks of rows, each handed to `then` while it is in the cache; on several threads where
-  // there is work enough.
-  template <class Then>
-  void over_rows(const RowsTask<T>& task, const Then& then) {
-    const Index tiles = k.tile_count(task.rows), panels = k.panel_count(task.n);
-    const double work =
-        2.0 * static_cast<double>(task.rows) * static_cast<double>(task.depth) * static_cast<double>(task.n);
-    const int parts = pool.count() > 1 && work > kParallelWork ? pool.count() : 1;
-    const auto blocks = [&](Index tile0, Index tile1) {
-      const Index row_bytes = std::max<Index>(1, task.depth * static_cast<Index>(sizeof(T)));
-      const Index per_tile = std::max<Index>(1, task.rows / tiles);
-      const Index step = std::max<Index>(1, kBlockBytes / (row_bytes * per_tile));
-      for (Index t = tile0; t < tile1; t += step) {
-        const Index end = std::min(t + step, tile1);
-        k.rows_product(task, t, end, 0, panels);
-        then(k.tile_begin(task.rows, t), k.tile_begin(task.rows, end));
-      }
-    };
-    if (parts == 1) return blocks(0, tiles);
-    if (tiles >= 2 * parts) {
-      pool.run([&](int part) { blocks(part_begin(tiles, part, parts), part_begin(tiles, part + 1, parts)); });
-    } else {
-      pool.run([&](int part) {
-        k.rows_product(task, 0, tiles, part_begin(panels, part, parts), part_begin(panels, part + 1, parts));
-      });
-      then(0, task.rows);
+  // Where the input of an operation is zero, if that makes its product faster, or the one that takes the error
+  // back through the relu that made it: where a unit is at rest its delta is zero as well.
+  void look_for_zeros(const Operation& op, Index rows) {
+    const int v = op.input;
+    if (!has_zeros[v] || zeros[v].known || (v != 0 && rows < kRowsForZeros)) return;
+    double worthwhile = products.worthwhile_share(op.n_in, op.n_out);
+    if (goes_back && made_by[v] >= 0 && program.operations[made_by[v]].input != 0) {
+      const Operation& maker = program.operations[made_by[v]];
+      worthwhile = std::max(worthwhile, products.worthwhile_share(maker.n_out, maker.n_in));
     }
+    if (v == 0 || worthwhile > kLeastShare) {
+      products.look_for_zeros(a[v], a_row[v], rows, op.n_in, worthwhile, zeros[v]);
+    }
+  }
+
+  // Whether one example would be worked on without its zeros.
+  bool is_sparse(const T* x) {
+    const Operation& first = program.operations.front();
+    products.look_for_zeros(x, 0, 1, first.n_in, products.worthwhile_share(first.n_in, first.n_out),
+                            next_zeros);
+    return next_zeros.known;
   }
 
   void dropout_forward(const Operation& op, Place<T>& place, Index rows, bool training, std::uint64_t seed,
@@ -513,7 +546,8 @@ struct Pass {
     }
     const RowsTask<T> task{delta,    row[op.output], rows, op.n_out,      transposed.data(),
                            op.n_out, op.n_in,        into, row[op.input], Begin::zero};
-    over_rows(task, [](Index, Index) {});
+    const int same = delta_zeros[op.output];
+    products.rows(task, same >= 0 ? &zeros[same] : nullptr, [](Index, Index) {});
   }
 
   // The gradient of a Dense layer, written down or (with numbers) used at once.
@@ -535,27 +569,7 @@ struct Pass {
       first_z_ready = true;
       return;
     }
-    const Index tiles = k.tile_count(op.n_in) + (op.b >= 0 ? 1 : 0), panels = k.panel_count(op.n_out);
-    const double work =
-        2.0 * static_cast<double>(rows) * static_cast<double>(op.n_in) * static_cast<double>(op.n_out);
-    const int parts = pool.count() > 1 && work > kParallelWork ? pool.count() : 1;
-    const auto blocks = [&](Index tile0, Index tile1) {
-      const Index tile_bytes =
-          rows * std::max<Index>(1, op.n_in / std::max<Index>(1, tiles)) * static_cast<Index>(sizeof(T));
-      const Index step = std::max<Index>(1, kBlockBytes / tile_bytes);
-      for (Index t = tile0; t < tile1; t += step) {
-        k.gradient_product(task, t, std::min(t + step, tile1), 0, panels);
-      }
-    };
-    if (parts == 1) return blocks(0, tiles);
-    if (tiles >= 4 * parts || panels < parts) {
-      pool.run([&](int part) { blocks(part_begin(tiles, part, parts), part_begin(tiles, part + 1, parts)); });
-    } else {
-      pool.run([&](int part) {
-        k.gradient_product(task, 0, tiles, part_begin(panels, part, parts),
-                           part_begin(panels, part + 1, parts));
-      });
-    }
+    products.gradient(task, &zeros[op.input], op.b >= 0);
   }
 
   // The mean over the rows of the gradient of PReLU's slopes.

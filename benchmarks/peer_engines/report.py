@@ -105,8 +105,9 @@ def show_times(cells: list[dict[str, Any]], contenders: list[str]) -> None:
 def show_ratios(cells: list[dict[str, Any]]) -> None:
     """Print the ratios with their spread and the floors."""
     print("\nbest peer / clearprop: of the best times; median over the rounds (least to largest)\n")
-    _row("", "threads", "best peer", "ratio", "median (spread)", "by the other clock", "floor", "aim", "met")
-    _row(*["---"] * 9)
+    titles = ("threads", "inputs", "best peer", "ratio", "median (spread)", "by the other clock")
+    _row("", *titles, "floor", "aim", "met")
+    _row(*["---"] * 10)
     for cell in cells:
         s, other = cell["summary"], cell["summary_other"]
         if "ratio" not in s:
@@ -117,7 +118,8 @@ def show_ratios(cells: list[dict[str, Any]]) -> None:
             met = "aim" if cell["aim_met"] else "floor" if cell["floor_met"] else "NO"
             judged = [str(cell["floor"]), str(cell["aim"]), met]
         second = f"{other['ratio']:.2f} ({other['best_peer']})"
-        _row(cell["workload"], cell["threads"], s["best_peer"], f"{s['ratio']:.2f}", spread, second, *judged)
+        who = cell["workload"], cell["threads"], cell["inputs"], s["best_peer"]
+        _row(*who, f"{s['ratio']:.2f}", spread, second, *judged)
     gains = [cell for cell in cells if "speedup" in cell]
     if gains:
         print("\ntwo threads against one, clearprop, wall clock: ", end="")

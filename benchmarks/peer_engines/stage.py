@@ -77,12 +77,12 @@ class Stage:
         self.entered: dict[str, dict[str, Any]] = {}
         self.opened: dict[str, Any] = {}
 
-    def open(self, workload: str, shorter: int) -> dict[str, Any]:
+    def open(self, workload: str, shorter: int, real: bool) -> dict[str, Any]:
         """Begin a workload with nobody in it."""
         for worker in self.alone.values():
             worker.close()
         self.alone, self.entered = {}, {}
-        self.opened = {"workload": workload, "shorter": shorter}
+        self.opened = {"workload": workload, "shorter": shorter, "real": real}
         if self.shared is None:
             self.shared = Worker(self.threads)
         return self.shared.ask("open", **self.opened)

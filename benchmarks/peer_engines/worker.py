@@ -38,13 +38,14 @@ class Hall:
         self.k: dict[str, int] = {}
         self.references: dict[tuple[Workload, int], Any] = {}
 
-    def open(self, workload: str, shorter: int) -> dict[str, Any]:
+    def open(self, workload: str, shorter: int, real: bool) -> dict[str, Any]:
         self.inside, self.k, self.references = {}, {}, {}
         self.w = WORKLOADS[workload]
         if shorter > 1:
             self.w = self.w.shorter(shorter)
-        self.data = make_data(self.w)
-        return {"steps": self.w.steps, "batch": self.w.batch, "examples": self.w.examples}
+        self.data = make_data(self.w, real=real)
+        sizes = {"steps": self.w.steps, "batch": self.w.batch, "examples": self.w.examples}
+        return sizes | {"inputs": self.data.title}
 
     def floor(self) -> dict[str, Any]:
         from peer_engines.floor import gemm_floor, step_products

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from peer_engines.inputs import random_inputs, real_inputs
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
@@ -69,19 +71,19 @@ class Data:
     labels: Any
     start: list[tuple[Any, Any]]
     """(W, b) of each layer; W is (n_out, n_in)."""
+    title: str
 
     def start_copy(self) -> list[tuple[Any, Any]]:
         return [(W.copy(), b.copy()) for W, b in self.start]
 
 
-def make_data(w: Workload, seed: int = 0) -> Data:
-    """Random inputs and labels: only the shapes matter to the time, and random labels are never learnt."""
-    rng = np.random.default_rng(seed)
-    draw = rng.random if w.hidden == "sigmoid" else rng.standard_normal
-    X = draw((w.examples, w.sizes[0]), dtype=np.float32)
+def make_data(w: Workload, seed: int = 0, real: bool = True) -> Data:
+    """Return the workload's own data where it can be found (and is wanted), else random numbers."""
     n_out = w.sizes[-1]
-    labels = rng.integers(0, max(n_out, 2), w.examples)
+    found = real_inputs(w.name, w.examples, seed) if real else None
+    X, labels, title = found or random_inputs(w.examples, w.sizes[0], n_out, w.hidden == "sigmoid", seed)
     Y = np.eye(n_out, dtype=np.float32)[labels] if n_out > 1 else labels[:, None].astype(np.float32)
+    rng = np.random.default_rng([seed, 2])
     gain = 2.0 if w.hidden == "relu" else 1.0
     start = [
         (
@@ -90,7 +92,7 @@ def make_data(w: Workload, seed: int = 0) -> Data:
         )
         for n, m in w.layers
     ]
-    return Data(X, Y, labels, start)
+    return Data(X, Y, labels, start, title)
 
 
 def orders(w: Workload, seed: int = 0) -> Iterator[Any]:
