@@ -192,8 +192,8 @@ static void print_speed(Index rows, Index depth, Index n, double share) {
 template <class T>
 static void test_all() {
   for (const double share : {0.0, 0.1, 0.5, 1.0}) {
-    for (const Index rows : {1, 2, 3, 8, 13, 24, 64, 65, 130}) {
-      for (const Index n : {1, 7, 16, 17, 32, 33, 64, 70, 96, 100}) {
+    for (const Index rows : {1, 2, 3, 13, 24, 65, 130}) {
+      for (const Index n : {1, 17, 32, 64, 100}) {
         test_rows<T>(rows, n, (7 * rows + 3 * n) % 90 + 1, share);
         test_gradient<T>(rows, n, (5 * rows + 11 * n) % 70 + 1, share);
       }
@@ -206,13 +206,12 @@ int main() {
   std::srand(1);
   test_all<float>();
   test_all<double>();
-  for (const double share : {0.2, 0.4, 0.5, 0.6}) {
+  for (const double share : {0.2, 0.5}) {
     print_speed<float>(10, 784, 30, share);
     print_speed<float>(64, 784, 128, share);
     print_speed<float>(64, 64, 64, share);
     print_speed<float>(256, 256, 256, share);
     print_speed<float>(128, 512, 512, share);
-    print_speed<float>(512, 2048, 2048, share);
     print_speed<double>(64, 256, 256, share);
   }
   if (failures != 0) std::printf("%d checks failed\n", failures);
