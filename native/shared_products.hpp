@@ -191,10 +191,14 @@ struct SharedProducts {
     const Index panels = k.panel_count(task.n), units = (task.inputs + 7) / 8;
     if (task.rows == 1) return k.gradient_of_nonzeros(task, zeros.found, 0, task.inputs, 0, panels);
     zeros.found.unit = task.rows > kFewRows ? 1 : 8;
+    const Index column_bytes = task.rows * static_cast<Index>(sizeof(T));
+    const Index step = std::max<Index>(32, kBlockBytes / column_bytes / 32 * 32);
     const auto some = [&](Index unit0, Index unit1) {
       const Index input0 = 8 * unit0, input1 = std::min(8 * unit1, task.inputs);
       k.rows_of_inputs(zeros.found, task.rows, input0, input1);
-      k.gradient_of_nonzeros(task, zeros.found, input0, input1, 0, panels);
+      for (Index i = input0; i < input1; i += step) {
+        k.gradient_of_nonzeros(task, zeros.found, i, std::min(i + step, input1), 0, panels);
+      }
     };
     if (parts == 1) return some(0, units);
     pool.run([&](int part) { some(part_begin(units, part, parts), part_begin(units, part + 1, parts)); });
