@@ -3,6 +3,7 @@
 
 #include "activations.hpp"
 #include "costs.hpp"
+#include "few_rows.hpp"
 #include "layers.hpp"
 #include "optimizers.hpp"
 #include "products.hpp"
@@ -87,6 +88,8 @@ constexpr Kernels<T> table() {
   k.rows_product = rows_product<T>;
   k.uses_at_once = uses_at_once;
   k.gradient_product = run_gradient<T>;
+  k.few_rows_product = few_rows_product<T>;
+  k.all_finite = all_finite<T>;
   k.update_and_forward = run_update_and_forward<T>;
   k.update_panels = update_panels<T>;
   k.update = update<T>;

@@ -276,10 +276,14 @@ OPTIONS = {
 }
 
 
+# Looked at in another way, or no more than a way to the outputs that is kept.
+APART = ("_model", "_state", "history", "_few_rows")
+
+
 def everything(net):
     """Return all that a fit may change."""
     arrays = [net.theta.tobytes(), net.buffers.tobytes()] if net.is_built else []
-    kept = {name: value for name, value in vars(net).items() if name not in ("_model", "_state", "history")}
+    kept = {name: value for name, value in vars(net).items() if name not in APART}
     rows = None if net.history is None else copy.deepcopy(net.history.rows)
     return net.is_built, arrays, kept, rows, id(net.history)
 

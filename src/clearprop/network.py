@@ -13,17 +13,17 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.costs import Cost
 from clearprop.engines import Engine, choose_engine
+from clearprop.engines.native_few_rows import FewRows
 from clearprop.errors import DTypeError, NotInitializedError, ShapeError
 from clearprop.fitting import (
-    affine_of,
     check_patterns,
     check_sizes,
+    few_outputs,
     fit,
     make_metrics,
     outputs_of,
     penalized_gradient,
     read_examples,
-    read_features,
     ready_for,
     targets_of,
 )
@@ -31,15 +31,9 @@ from clearprop.io import load_model
 from clearprop.layers import Layer, size_chain
 from clearprop.model import Draws, Model, State, collapse
 from clearprop.persistence import restore, save
-from clearprop.specification import (
-    check_dtype,
-    check_engine,
-    check_preprocessing,
-    check_seed,
-    describe,
-)
+from clearprop.specification import check_dtype, check_engine, check_preprocessing, check_seed, describe
 from clearprop.trace import Trace
-from clearprop.training.data import Affine, Examples
+from clearprop.training.data import Affine
 from clearprop.training.history import History
 from clearprop.training.measure import measure
 from clearprop.training.penalties import Penalty
@@ -105,6 +99,7 @@ class Network:
         self.epochs_trained = self.steps_trained = 0
         self._model: Model | None = None
         self._state: State | None = None
+        self._few_rows: tuple[str, FewRows] | None = None
         if self._description.is_complete:
             self.build()
 
@@ -243,10 +238,8 @@ class Network:
 
     def outputs(self, X: Any, engine: str | None = None) -> Array:
         """Return the outputs a^L of the network in inference mode, (n, n_out)."""
-        rung = self._engine(engine)
-        features = read_features(self, X)
-        rows = Examples.prepare(features, np.empty((features.shape[0], 0)), None, self.dtype, affine_of(self))
-        return outputs_of(rung, self.model, self.state, rows)
+        a = few_outputs(self, X) if engine is None else None
+        return outputs_of(self, X, engine) if a is None else a
 
     def predict(self, X: Any, engine: str | None = None) -> Array:
         """Return predictions in the form that y had in fit: labels, one-hot rows, or real numbers.
@@ -366,6 +359,9 @@ class Network:
         return f"<Network [{inner}], cost {self.cost.name}, {size}>"
 
     # -- copies and files --------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_few_rows": None}  # made again when it is wanted
 
     def copy(self) -> Network:
         """Return an independent copy: changing one leaves the other alone."""
