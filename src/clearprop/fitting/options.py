@@ -177,6 +177,8 @@ def make_factors(
     """
     layout = model.layout
     decay = penalty_mask(model, penalty).astype(dtype)
+    if groups is None and not frozen and layout.size:
+        return None, decay
     scale = np.ones(layout.size, dtype=dtype)
     for pattern, factors in _checked_groups(groups).items():
         hit = _hit(layout, pattern)

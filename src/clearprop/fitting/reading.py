@@ -92,8 +92,12 @@ def read_examples(
     sample_weight: Any = None,
     what: str = "X",
     where: str = "y",
+    checked: bool = False,
 ) -> Examples:
-    """Return X, y and weights of a built network as examples; `what` and `where` name X and y in messages."""
+    """Return X, y and weights of a built network as examples; `what` and `where` name X and y in messages.
+
+    checked: whether `check_values` has looked at X already.
+    """
     features = read_features(network, X, what)
     encoded = targets.encode(y, network.dtype, where)
     n = features.shape[0]
@@ -101,7 +105,8 @@ def read_examples(
         raise ShapeError(f"{what} has {n} examples and {where} has {len(encoded)}. They must agree.")
     network.cost.check_targets(encoded, name=where)
     weights = None if sample_weight is None else mean_one(sample_weight, n, network.dtype)
-    return Examples.prepare(features, encoded, weights, network.dtype, affine_of(network), what)
+    affine = affine_of(network)
+    return Examples.prepare(features, encoded, weights, network.dtype, affine, what, checked)
 
 
 def few_outputs(network: Network, X: Any) -> Array | None:

@@ -199,15 +199,19 @@ class Targets:
     def decode(self, a: Array) -> Array:
         """Return what outputs a (n, n_out) mean in the form that y was given in; real numbers as they are."""
         if self.kind == "classes":
-            return self._labels.take(a.argmax(1))
+            return self._labels_of(a.argmax(1))
         if self.kind == "binary":
-            return self._labels.take(a[:, 0] > self._middle)
+            return self._labels_of((a[:, 0] > self._middle).astype(np.intp))
         if self.kind == "onehot":
             chosen = np.arange(self.n_out) == a.argmax(axis=1)[:, None]
             return np.where(chosen, 1, int(self.low)).astype(self.dtype)
         if self.kind == "multilabel":
             return np.where(a > self._middle, 1, int(self.low)).astype(self.dtype)
         return a[:, 0] if self.vector else a
+
+    def _labels_of(self, indices: Array) -> Array:
+        labels: Array = self._labels[indices]
+        return labels
 
     @cached_property
     def _labels(self) -> Array:
@@ -220,8 +224,7 @@ class Targets:
             dtype = np.promote_types(labels.dtype, dtype)  # wide enough for every label
         elif not np.array_equal(labels.astype(dtype), labels):
             dtype = labels.dtype  # classes= may name labels that the dtype of y cannot hold
-        found: Array = labels.astype(dtype)
-        return found
+        return np.asarray(labels, dtype)
 
     @property
     def rule(self) -> tuple[str, float]:
