@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,18 +26,24 @@ from clearprop.fitting import (
     ready_for,
     targets_of,
 )
-from clearprop.io import load_model
 from clearprop.layers import Layer, size_chain
+from clearprop.lazy import Lazy
 from clearprop.model import Draws, Model, State, collapse
-from clearprop.persistence import restore, save
 from clearprop.specification import check_dtype, check_engine, check_preprocessing, check_seed, describe
-from clearprop.trace import Trace
 from clearprop.training.data import Affine
 from clearprop.training.history import History
 from clearprop.training.measure import measure
 from clearprop.training.penalties import Penalty
 from clearprop.training.targets import Targets, check_classes
 from clearprop.views import ParameterViews, class_probabilities, numbers_like, summary_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clearprop import persistence
+    from clearprop.trace import Trace
+else:
+    persistence = Lazy("clearprop.persistence")
 
 __all__ = ["Network", "load"]
 
@@ -374,8 +379,7 @@ class Network:
 
         extra: plain data to keep with it, found again in ``net.extra``. The history is not saved.
         """
-        save(self, Path(path), overwrite=overwrite, extra=extra)
-        return Path(path)
+        return persistence.save(self, path, overwrite=overwrite, extra=extra)
 
     def _engine(self, name: str | None) -> Engine:
         return choose_engine(name or self.engine, self.model)[0]
@@ -389,8 +393,8 @@ def load(path: str | Path, *, custom: Sequence[Any] = ()) -> Network:
     """
     if not isinstance(path, str | os.PathLike):
         raise DTypeError(f"load needs the path of a file. Got {path!r}.")
-    loaded = load_model(Path(path), custom=custom)
+    loaded = persistence.load_model(path, custom=custom)
     network = Network(loaded.model.layers, loaded.model.cost, dtype=loaded.theta.dtype)
     network._model = loaded.model
     network._state = State(loaded.model, loaded.theta, loaded.buffers)
-    return restore(network, loaded, Path(path))
+    return persistence.restore(network, loaded, path)

@@ -22,8 +22,8 @@ from clearprop.fitting.options import (
     positive_or_none,
 )
 from clearprop.fitting.reading import draft_of
+from clearprop.lazy import Lazy
 from clearprop.optimizers import Optimizer
-from clearprop.schedules import Schedule, schedules
 from clearprop.training.batches import Order
 from clearprop.training.callbacks import Callback, EarlyStopping
 from clearprop.training.features import all_finite
@@ -34,7 +34,11 @@ from clearprop.training.penalties import Penalty
 from clearprop.training.progress import progress_callback
 
 if TYPE_CHECKING:
+    from clearprop import schedules
     from clearprop.network import Network
+    from clearprop.schedules import Schedule
+else:
+    schedules = Lazy("clearprop.schedules")
 
 __all__ = ["fit"]
 
@@ -133,7 +137,7 @@ def fit(
         optimizer=chosen,
         epochs=epochs,
         batch_size=batch_size,
-        schedule=None if schedule is None else schedules.make(schedule),
+        schedule=None if schedule is None else schedules.schedules.make(schedule),
         penalty=regularization,
         max_norm=positive_or_none("max_norm", max_norm),
         clip_norm=positive_or_none("clip_norm", clip_norm),

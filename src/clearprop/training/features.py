@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mmap
 import numbers
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1 << 24
-_NO_DATA = (str, bytes, Mapping, Set, PurePath)
+_NO_DATA = (str, bytes, Mapping, Set, os.PathLike)
 
 
 def is_stream(X: Any, y: Any) -> bool:
