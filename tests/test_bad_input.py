@@ -203,6 +203,11 @@ OPTIONS = {
     "metric task": ({"metrics": "r2"}, OptionError, "metric 'r2' is for 'regression'; this task is 'binary'"),
     "metric type": ({"metrics": 5}, DTypeError, "expected a metric"),
     "metric classes": ({"metrics": "top_k_accuracy"}, OptionError, "top_k_accuracy"),
+    "penalty beyond all gradients": (
+        {"l1": 1e300},
+        OptionError,
+        r"l1 of Penalty is 1e\+300: squares of such",
+    ),
     "penalty": ({"l2": -1}, OptionError, "l2 of Penalty must be a finite number >= 0. Got -1"),
     "penalty twice": ({"l2": 0.1, "penalty": cp.Penalty(l1=0.1)}, OptionError, "not both"),
     "penalty type": ({"penalty": 0.1}, DTypeError, "penalty must be a Penalty"),
