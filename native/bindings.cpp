@@ -6,12 +6,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <map>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
-#include "check_program.hpp"
+#include "bindings_arrays.hpp"
+#include "bindings_program.hpp"
+#include "bindings_reader.hpp"
 #include "engine.hpp"
 #include "permutation.hpp"
 
@@ -21,242 +21,8 @@ using namespace nb::literals;
 namespace clearprop {
 namespace {
 
-template <class T>
-using Vector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Matrix = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;
-
-template <class Enum>
-Enum named(const std::map<std::string, Enum>& names, const std::string& name, const char* what) {
-  const auto found = names.find(name);
-  if (found == names.end())
-    throw std::invalid_argument(std::string("the native engine has no ") + what + " " + name);
-  return found->second;
-}
-
-const std::map<std::string, Function> kFunctions = {
-    {"identity", Function::identity},
-    {"sigmoid", Function::sigmoid},
-    {"tanh", Function::tanh},
-    {"scaled_tanh", Function::scaled_tanh},
-    {"relu", Function::relu},
-    {"leaky_relu", Function::leaky_relu},
-    {"elu", Function::elu},
-    {"selu", Function::selu},
-    {"gelu", Function::gelu},
-    {"gelu_tanh", Function::gelu_tanh},
-    {"silu", Function::silu},
-    {"mish", Function::mish},
-    {"softplus", Function::softplus},
-    {"softsign", Function::softsign},
-    {"hard_tanh", Function::hard_tanh},
-    {"exponential", Function::exponential},
-    {"softmax", Function::softmax},
-    {"prelu", Function::prelu},
-    {"per_neuron", Function::per_neuron},
-};
-
-const std::map<std::string, CostFunction> kCosts = {
-    {"quadratic", CostFunction::quadratic},
-    {"mean_squared_error", CostFunction::mean_squared_error},
-    {"mean_absolute_error", CostFunction::mean_absolute_error},
-    {"huber", CostFunction::huber},
-    {"log_cosh", CostFunction::log_cosh},
-    {"pinball", CostFunction::pinball},
-    {"poisson", CostFunction::poisson},
-    {"binary_cross_entropy", CostFunction::binary_cross_entropy},
-    {"cross_entropy", CostFunction::cross_entropy},
-    {"hinge", CostFunction::hinge},
-    {"squared_hinge", CostFunction::squared_hinge},
-};
-
-const std::map<std::string, Kind> kKinds = {
-    {"dense", Kind::dense},
-    {"activation", Kind::activation},
-    {"dropout", Kind::dropout},
-    {"alpha_dropout", Kind::alpha_dropout},
-    {"batch_norm", Kind::batch_norm},
-    {"layer_norm", Kind::layer_norm},
-    {"add", Kind::add},
-    {"take", Kind::take},
-    {"join", Kind::join},
-};
-
-const std::map<std::string, OptimizerKind> kOptimizers = {
-    {"sgd", OptimizerKind::sgd},           {"momentum", OptimizerKind::momentum},
-    {"nesterov", OptimizerKind::nesterov}, {"rmsprop", OptimizerKind::rmsprop},
-    {"adam", OptimizerKind::adam},
-};
-
-const std::map<std::string, Rule> kRules = {
-    {"none", Rule::none}, {"largest", Rule::largest}, {"threshold", Rule::threshold}};
-
-// Reads options from a dictionary, each once; what is left out keeps its value.
-class Options {
- public:
-  explicit Options(nb::dict values) : values_(std::move(values)) {}
-
-  template <class T>
-  Options& get(const char* name, T& into) {
-    if (values_.contains(name)) into = nb::cast<T>(values_[name]);
-    return *this;
-  }
-
- private:
-  nb::dict values_;
-};
-
-Activation read_activation(const nb::dict& d, std::vector<Activation>& choices,
-                           std::vector<std::int32_t>& of) {
-  Activation f;
-  f.function = named(kFunctions, nb::cast<std::string>(d["name"]), "activation");
-  Options(d).get("option", f.option).get("shared", f.shared).get("choice_of", of);
-  if (d.contains("choices")) {
-    std::vector<Activation> none;
-    std::vector<std::int32_t> nothing;
-    for (nb::handle choice : nb::cast<nb::list>(d["choices"])) {
-      choices.push_back(read_activation(nb::cast<nb::dict>(choice), none, nothing));
-    }
-  }
-  return f;
-}
-
-Operation read_operation(const nb::dict& d) {
-  Operation op;
-  op.kind = named(kKinds, nb::cast<std::string>(d["kind"]), "operation");
-  Options(d)
-      .get("input", op.input)
-      .get("other", op.other)
-      .get("output", op.output)
-      .get("n_in", op.n_in)
-      .get("n_out", op.n_out)
-      .get("parts", op.parts)
-      .get("first_column", op.first_column)
-      .get("W", op.W)
-      .get("b", op.b)
-      .get("alpha", op.alpha)
-      .get("gamma", op.gamma)
-      .get("beta", op.beta)
-      .get("mean", op.mean)
-      .get("variance", op.variance)
-      .get("rate", op.rate)
-      .get("epsilon", op.epsilon)
-      .get("momentum", op.momentum)
-      .get("place", op.place)
-      .get("scale_W", op.scale_W)
-      .get("scale_b", op.scale_b)
-      .get("scale_other", op.scale_other)
-      .get("decay_W", op.decay_W)
-      .get("decay_b", op.decay_b)
-      .get("decay_other", op.decay_other);
-  if (d.contains("activation")) {
-    op.activation = read_activation(nb::cast<nb::dict>(d["activation"]), op.choices, op.choice_of);
-  }
-  return op;
-}
-
-Program read_program(const nb::dict& d) {
-  Program p;
-  Options(d)
-      .get("n_in", p.n_in)
-      .get("n_out", p.n_out)
-      .get("n_theta", p.n_theta)
-      .get("n_buffers", p.n_buffers)
-      .get("sizes", p.sizes);
-  for (nb::handle op : nb::cast<nb::list>(d["operations"])) {
-    p.operations.push_back(read_operation(nb::cast<nb::dict>(op)));
-  }
-  const nb::dict cost = nb::cast<nb::dict>(d["cost"]);
-  p.cost.function = named(kCosts, nb::cast<std::string>(cost["name"]), "cost");
-  Options(cost)
-      .get("option", p.cost.option)
-      .get("label_smoothing", p.cost.label_smoothing)
-      .get("fused", p.cost.fused)
-      .get("quantiles", p.quantiles);
-  check_program(p);
-  return p;
-}
-
-Optimizer read_optimizer(const nb::dict& d) {
-  Optimizer o;
-  o.kind = named(kOptimizers, nb::cast<std::string>(d["name"]), "optimizer");
-  Options(d)
-      .get("inside", o.inside)
-      .get("momentum", o.momentum)
-      .get("dampening", o.dampening)
-      .get("rho", o.rho)
-      .get("beta1", o.beta1)
-      .get("beta2", o.beta2)
-      .get("epsilon", o.epsilon)
-      .get("weight_decay", o.weight_decay)
-      .get("centered", o.centered)
-      .get("amsgrad", o.amsgrad)
-      .get("epsilon_inside", o.epsilon_inside)
-      .get("before_correction", o.before_correction)
-      .get("l1", o.l1)
-      .get("l2", o.l2)
-      .get("penalty_divisor", o.penalty_divisor)
-      .get("examples", o.examples)
-      .get("clip_norm", o.clip_norm)
-      .get("clip_value", o.clip_value)
-      .get("max_norm", o.max_norm);
-  return o;
-}
-
 // More would only wait for one another, and a system may not have them.
 constexpr int kMostThreads = 1024;
-
-void check(bool right, const char* message) {
-  if (!right) throw std::invalid_argument(message);
-}
-
-template <class T>
-Index row_stride(const Matrix<const T>& X) {
-  check(X.shape(0) == 0 || X.shape(1) <= 1 || X.stride(1) == 1, "rows must be contiguous");
-  return X.shape(0) <= 1 ? static_cast<Index>(X.shape(1)) : X.stride(0);
-}
-
-// Rows one after another, as the engine writes them.
-template <class T>
-void check_result(const Matrix<T>& into, std::size_t rows, Index columns, const char* message) {
-  check(into.shape(0) == rows && static_cast<Index>(into.shape(1)) == columns, message);
-  check(rows == 0 || columns <= 1 || into.stride(1) == 1, "results must be contiguous");
-  check(rows <= 1 || into.stride(0) == columns, "results must be contiguous");
-}
-
-// The entries of the rows that will be read lie where a CSR matrix of that size has them.
-void check_sparse(const Vector<const std::int32_t>& columns, const Vector<const std::int64_t>& starts,
-                  const Vector<const std::int64_t>& order, Index n_columns) {
-  const auto entries = static_cast<std::int64_t>(columns.shape(0));
-  for (std::size_t i = 0; i < order.shape(0); ++i) {
-    const std::int64_t begin = starts.data()[order.data()[i]], end = starts.data()[order.data()[i] + 1];
-    check(begin >= 0 && end <= entries, "not a CSR matrix");
-    for (std::int64_t at = begin; at < end; ++at) {
-      check(columns.data()[at] >= 0 && columns.data()[at] < n_columns, "a column that X does not have");
-    }
-  }
-}
-
-template <class T>
-Data<T> read_data(const Program& program, const std::optional<Matrix<const T>>& X, const Matrix<const T>& y,
-                  const std::optional<Vector<const T>>& weights) {
-  Data<T> data;
-  if (X) {
-    check(static_cast<Index>(X->shape(1)) == program.n_in,
-          "X has another number of columns than the network");
-    check(X->shape(0) == y.shape(0), "X and y differ in length");
-    data.X = X->data();
-    data.x_row = row_stride<T>(*X);
-  }
-  check(static_cast<Index>(y.shape(1)) == program.n_out, "y has another number of columns than the network");
-  data.y = y.data();
-  data.y_row = row_stride<T>(y);
-  if (weights) {
-    check(weights->shape(0) == y.shape(0), "weights and y differ in length");
-    data.weights = weights->data();
-  }
-  return data;
-}
 
 template <class T>
 void bind_machine(nb::module_& m, const char* name) {
@@ -266,14 +32,7 @@ void bind_machine(nb::module_& m, const char* name) {
           "__init__",
           [](M* self, const nb::dict& program, const std::string& isa, int threads) {
             check(threads <= kMostThreads, "too many threads");
-            int count = 0;
-            const InstructionSet* sets = instruction_sets(&count);
-            for (int i = 0; i < count; ++i) {
-              if (isa != sets[i].name) continue;
-              new (self) M(read_program(program), sets[i], threads < 1 ? 1 : threads);
-              return;
-            }
-            throw std::invalid_argument("this processor has no instruction set " + isa);
+            new (self) M(read_program(program), read_isa(isa), threads < 1 ? 1 : threads);
           },
           "program"_a, "isa"_a, "threads"_a)
       .def_prop_ro("isa", [](const M& self) { return std::string(self.isa()); })
@@ -372,7 +131,7 @@ void bind_machine(nb::module_& m, const char* name) {
             s.max_steps = static_cast<Index>(costs.shape(0));
             check(correct.shape(0) == costs.shape(0), "costs and correct differ in length");
             s.max_seconds = max_seconds;
-            s.rule = named(kRules, rule, "rule");
+            s.rule = read_rule(rule);
             s.middle = middle;
             if (outputs) {
               check_result<T>(*outputs, order.shape(0), self.program().n_out, "outputs have another shape");
@@ -494,6 +253,7 @@ NB_MODULE(_native, m) {
     kernels.random_numbers(clearprop::Stream{key0, key1, nonce2, nonce3}, keys.data(), n);
     clearprop::sort_by_key(keys.data(), n, order.data());
   });
+  clearprop::bind_readers(m);
   clearprop::bind_machine<float>(m, "Machine32");
   clearprop::bind_machine<double>(m, "Machine64");
 }

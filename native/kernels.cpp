@@ -3,6 +3,7 @@
 
 #include "activations.hpp"
 #include "costs.hpp"
+#include "few_rows.hpp"
 #include "layers.hpp"
 #include "optimizers.hpp"
 #include "products.hpp"
@@ -114,6 +115,8 @@ constexpr Kernels<T> table() {
   k.rows_of_inputs = rows_of_inputs;
   k.gradient_of_nonzeros = run_gradient_of_nonzeros<T>;
   k.zero_moves_nothing = zero_moves_nothing;
+  k.few_rows_product = few_rows_product<T>;
+  k.all_finite = all_finite<T>;
   k.update_and_forward = run_update_and_forward<T>;
   k.update_panels = update_panels<T>;
   k.update = update<T>;

@@ -1,7 +1,7 @@
 // The kernels of one instruction set as a table of functions; `kernels.cpp` is compiled once for each.
 //
 // Matrices are row-major with padded rows: (rows, row), `row` numbers apart. What each function computes is
-// said where it is defined: products.hpp, optimizers.hpp, activations.hpp, costs.hpp, layers.hpp.
+// said where it is defined: products.hpp, few_rows.hpp, optimizers.hpp, activations.hpp, costs.hpp, layers.hpp.
 #pragma once
 
 #include "random.hpp"
@@ -20,6 +20,20 @@ struct RowsTask {
   T* out;
   Index out_row;
   Begin begin;
+};
+
+// Rows that inference handles straight from theta; see few_rows.hpp.
+constexpr Index kFewRows = 4;
+
+template <class T>
+struct FewRowsTask {
+  const T* a;
+  Index a_row, rows, depth;
+  const T* W;  // (n, depth), row-major
+  const T* b;  // (n), or null
+  Index n;
+  T* z;
+  Index z_row;
 };
 
 // The rows of the next batch, whose cache lines are asked for a few at a time while this one is worked on.
@@ -94,6 +108,8 @@ struct Kernels {
   void (*gradient_of_nonzeros)(const GradientTask<T>&, const Nonzeros&, Index input0, Index input1,
                                Index panel0, Index panel1);
   bool (*zero_moves_nothing)(const StepNumbers&);
+  void (*few_rows_product)(const FewRowsTask<T>&);
+  bool (*all_finite)(const T* x, Index count);
   // One example: its update by plain SGD, and z of the next example, in one pass over the weights.
   void (*update_and_forward)(const GradientTask<T>&, const T* next, bool biases, T* z);
   // Parameters of a Dense layer from its gradient in memory: panels [panel0, panel1).

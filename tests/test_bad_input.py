@@ -203,6 +203,11 @@ OPTIONS = {
     "metric task": ({"metrics": "r2"}, OptionError, "metric 'r2' is for 'regression'; this task is 'binary'"),
     "metric type": ({"metrics": 5}, DTypeError, "expected a metric"),
     "metric classes": ({"metrics": "top_k_accuracy"}, OptionError, "top_k_accuracy"),
+    "penalty beyond all gradients": (
+        {"l1": 1e300},
+        OptionError,
+        r"l1 of Penalty is 1e\+300: squares of such",
+    ),
     "penalty": ({"l2": -1}, OptionError, "l2 of Penalty must be a finite number >= 0. Got -1"),
     "penalty twice": ({"l2": 0.1, "penalty": cp.Penalty(l1=0.1)}, OptionError, "not both"),
     "penalty type": ({"penalty": 0.1}, DTypeError, "penalty must be a Penalty"),
@@ -276,10 +281,14 @@ OPTIONS = {
 }
 
 
+# Looked at in another way, or no more than a way to the outputs that is kept.
+APART = ("_model", "_state", "history", "_few_rows")
+
+
 def everything(net):
     """Return all that a fit may change."""
     arrays = [net.theta.tobytes(), net.buffers.tobytes()] if net.is_built else []
-    kept = {name: value for name, value in vars(net).items() if name not in ("_model", "_state", "history")}
+    kept = {name: value for name, value in vars(net).items() if name not in APART}
     rows = None if net.history is None else copy.deepcopy(net.history.rows)
     return net.is_built, arrays, kept, rows, id(net.history)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import csv
 import html
 import json
@@ -612,7 +613,7 @@ def test_unusable_files_are_one_sentence_and_code_1(clearprop):
         "train header.csv --target a": "header.csv has a header but no rows",
         "train gap.csv --target kind": "column 'noise' has no value in data row 3",
         "train word.csv --target kind": "column 'noise' holds 'x' in data row 3",
-        "train one.csv --target kind": "holds one class only, 'rose'",
+        "train one.csv --target kind": "one.csv: the target holds one class only, 'rose'",
         "train flat.csv --target kind": "the target is 3.5 in every example",
         "train mnist --data nope.npz": "there is no file nope.npz",
         "train mnist --data text.npz": "text.npz is not an .npz file",
@@ -781,6 +782,20 @@ def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail():
         env=environment,
     )
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("module", ["typer", "clearprop.cli.app"])
+def test_ctrl_c_while_the_command_is_being_imported_is_one_line(clearprop, monkeypatch, module):
+    imported = builtins.__import__
+
+    def interrupted(name, *args, **kwargs):
+        if name == module:
+            raise KeyboardInterrupt
+        return imported(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    code, out, err = clearprop("show", "--system")
+    assert (code, out, err) == (130, "", "clearprop: interrupted\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT as a terminal does")

@@ -7,10 +7,9 @@
 ((1, 1), (3, 2))
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from clearprop import activations, costs, engines, errors, initializers, schedules
+from clearprop import activations, costs, engines, errors, initializers
 from clearprop._version import __version__
 from clearprop.activations import per_neuron
 from clearprop.errors import ClearpropError, DivergenceError
@@ -24,20 +23,9 @@ from clearprop.layers import (
     LayerNorm,
     Residual,
 )
+from clearprop.lazy import attributes
 from clearprop.network import Network, load
 from clearprop.optimizers import LBFGS, SGD, SGDW, Adam, AdamW, Momentum, Nesterov, RMSprop
-from clearprop.schedules import (
-    Constant,
-    Cosine,
-    ExponentialDecay,
-    InverseScaling,
-    OneCycle,
-    OnPlateau,
-    StepDecay,
-    Warmup,
-)
-from clearprop.trace import Trace
-from clearprop.training import metrics
 from clearprop.training.callbacks import Callback, EarlyStopping, NormHistory
 from clearprop.training.data import Affine
 from clearprop.training.history import History
@@ -92,14 +80,39 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from clearprop import datasets
+    from clearprop import datasets, schedules
+    from clearprop.schedules import (
+        Constant,
+        Cosine,
+        ExponentialDecay,
+        InverseScaling,
+        OneCycle,
+        OnPlateau,
+        StepDecay,
+        Warmup,
+    )
+    from clearprop.trace import Trace
+    from clearprop.training import metrics
 
-
-def __getattr__(name: str) -> Any:
-    """Import the data sets when they are first asked for: training on one's own data needs none."""
-    if name == "datasets":
-        return importlib.import_module("clearprop.datasets")
-    raise AttributeError(f"module 'clearprop' has no attribute {name!r}")
+# What training on one's own data at a constant rate does without is imported when it is first asked for.
+_SCHEDULES = (
+    "Constant",
+    "Cosine",
+    "ExponentialDecay",
+    "InverseScaling",
+    "OnPlateau",
+    "OneCycle",
+    "StepDecay",
+    "Warmup",
+)
+_WHEN_ASKED = {
+    **dict.fromkeys(_SCHEDULES, "clearprop.schedules"),
+    "Trace": "clearprop.trace",
+    "datasets": "clearprop.datasets",
+    "metrics": "clearprop.training.metrics",
+    "schedules": "clearprop.schedules",
+}
+__getattr__ = attributes(__name__, _WHEN_ASKED, globals())
 
 
 def __dir__() -> list[str]:

@@ -5,46 +5,45 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.costs import Cost
 from clearprop.engines import Engine, choose_engine
+from clearprop.engines.native_few_rows import FewRows
 from clearprop.errors import DTypeError, NotInitializedError, ShapeError
 from clearprop.fitting import (
-    affine_of,
     check_patterns,
     check_sizes,
+    few_outputs,
     fit,
     make_metrics,
     outputs_of,
     penalized_gradient,
     read_examples,
-    read_features,
     ready_for,
     targets_of,
 )
-from clearprop.io import load_model
 from clearprop.layers import Layer, size_chain
+from clearprop.lazy import Lazy
 from clearprop.model import Draws, Model, State, collapse
-from clearprop.persistence import restore, save
-from clearprop.specification import (
-    check_dtype,
-    check_engine,
-    check_preprocessing,
-    check_seed,
-    describe,
-)
-from clearprop.trace import Trace
-from clearprop.training.data import Affine, Examples
+from clearprop.specification import check_dtype, check_engine, check_preprocessing, check_seed, describe
+from clearprop.training.data import Affine
 from clearprop.training.history import History
 from clearprop.training.measure import measure
 from clearprop.training.penalties import Penalty
 from clearprop.training.targets import Targets, check_classes
 from clearprop.views import ParameterViews, class_probabilities, numbers_like, summary_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clearprop import persistence
+    from clearprop.trace import Trace
+else:
+    persistence = Lazy("clearprop.persistence")
 
 __all__ = ["Network", "load"]
 
@@ -105,6 +104,7 @@ class Network:
         self.epochs_trained = self.steps_trained = 0
         self._model: Model | None = None
         self._state: State | None = None
+        self._few_rows: tuple[str, FewRows] | None = None
         if self._description.is_complete:
             self.build()
 
@@ -243,10 +243,8 @@ class Network:
 
     def outputs(self, X: Any, engine: str | None = None) -> Array:
         """Return the outputs a^L of the network in inference mode, (n, n_out)."""
-        rung = self._engine(engine)
-        features = read_features(self, X)
-        rows = Examples.prepare(features, np.empty((features.shape[0], 0)), None, self.dtype, affine_of(self))
-        return outputs_of(rung, self.model, self.state, rows)
+        a = few_outputs(self, X) if engine is None else None
+        return outputs_of(self, X, engine) if a is None else a
 
     def predict(self, X: Any, engine: str | None = None) -> Array:
         """Return predictions in the form that y had in fit: labels, one-hot rows, or real numbers.
@@ -367,6 +365,9 @@ class Network:
 
     # -- copies and files --------------------------------------------------------------------------
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_few_rows": None}  # made again when it is wanted
+
     def copy(self) -> Network:
         """Return an independent copy: changing one leaves the other alone."""
         return copy.deepcopy(self)
@@ -378,8 +379,7 @@ class Network:
 
         extra: plain data to keep with it, found again in ``net.extra``. The history is not saved.
         """
-        save(self, Path(path), overwrite=overwrite, extra=extra)
-        return Path(path)
+        return persistence.save(self, path, overwrite=overwrite, extra=extra)
 
     def _engine(self, name: str | None) -> Engine:
         return choose_engine(name or self.engine, self.model)[0]
@@ -393,8 +393,8 @@ def load(path: str | Path, *, custom: Sequence[Any] = ()) -> Network:
     """
     if not isinstance(path, str | os.PathLike):
         raise DTypeError(f"load needs the path of a file. Got {path!r}.")
-    loaded = load_model(Path(path), custom=custom)
+    loaded = persistence.load_model(path, custom=custom)
     network = Network(loaded.model.layers, loaded.model.cost, dtype=loaded.theta.dtype)
     network._model = loaded.model
     network._state = State(loaded.model, loaded.theta, loaded.buffers)
-    return restore(network, loaded, Path(path))
+    return persistence.restore(network, loaded, path)

@@ -10,7 +10,7 @@ import numpy as np
 
 from clearprop.checks import as_whole
 from clearprop.errors import ClearpropError, FileFormatError
-from clearprop.io import LoadedModel, save_model
+from clearprop.io import LoadedModel, load_model, save_model
 from clearprop.training.data import Affine
 from clearprop.training.penalties import penalties
 from clearprop.training.targets import Targets
@@ -18,11 +18,11 @@ from clearprop.training.targets import Targets
 if TYPE_CHECKING:
     from clearprop.network import Network
 
-__all__ = ["restore", "save"]
+__all__ = ["load_model", "restore", "save"]
 
 
-def save(network: Network, path: Path, *, overwrite: bool, extra: Mapping[str, Any] | None) -> None:
-    """Write the network to a file; see `Network.save`."""
+def save(network: Network, path: str | Path, *, overwrite: bool, extra: Mapping[str, Any] | None) -> Path:
+    """Write the network to a file and return its path; see `Network.save`."""
     pre = network.preprocessing
     content = {
         "seed": network.seed,
@@ -39,7 +39,7 @@ def save(network: Network, path: Path, *, overwrite: bool, extra: Mapping[str, A
     }
     tensors = {"shift": pre.shift, "factor": pre.factor} if isinstance(pre, Affine) else {}
     save_model(
-        path,
+        Path(path),
         model=network.model,
         theta=network.theta,
         buffers=network.buffers,
@@ -47,9 +47,10 @@ def save(network: Network, path: Path, *, overwrite: bool, extra: Mapping[str, A
         extra_tensors={name: np.asarray(tensor, dtype=np.float64) for name, tensor in tensors.items()},
         overwrite=overwrite,
     )
+    return Path(path)
 
 
-def restore(network: Network, loaded: LoadedModel, path: Path) -> Network:
+def restore(network: Network, loaded: LoadedModel, path: str | Path) -> Network:
     """Give a network of the loaded architecture what the file holds besides.
 
     Errors: `FileFormatError` for content that `save` did not write.
@@ -71,7 +72,7 @@ def restore(network: Network, loaded: LoadedModel, path: Path) -> Network:
         network.steps_trained = as_whole("steps_trained", content.get("steps_trained", 0), at_least=0)
     except (KeyError, TypeError, ValueError, ClearpropError) as error:
         raise FileFormatError(
-            f"{path} holds an architecture and parameters, but not what a network saves besides them: "
+            f"{Path(path)} holds an architecture and parameters, but not what a network saves besides them: "
             f"{type(error).__name__}: {error}. clearprop.io.load_model reads what is there."
         ) from None
     return network

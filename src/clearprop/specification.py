@@ -10,7 +10,7 @@ import numpy as np
 
 from clearprop.checks import as_choice, as_whole
 from clearprop.costs import Cost, costs
-from clearprop.engines import engines
+from clearprop.engines import engine_names
 from clearprop.errors import DTypeError, OptionError, UnknownNameError, did_you_mean, one_of
 from clearprop.layers import ActivationOwner, Dense, Layer, layers
 from clearprop.random import Purpose, stream
@@ -110,7 +110,7 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
 
 def check_engine(engine: Any) -> str:
     """Return the name of an engine, or "auto". Errors: `UnknownNameError` with a suggestion."""
-    known = ["auto", *engines()]
+    known = ["auto", *engine_names()]
     if engine not in known:
         hint = did_you_mean(str(engine), known)
         raise UnknownNameError(f"unknown engine {engine!r}.{hint} Known: {one_of(known)}.")

@@ -18,6 +18,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments: the words after the name of the program; left out, ``sys.argv[1:]``.
     """
     try:
+        return _main(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:  # while the imports below are under way; later `run` catches it
+        print("clearprop: interrupted", file=sys.stderr)
+        return 130
+
+
+def _main(arguments: list[str]) -> int:
+    try:
         import rich
         import typer
     except ImportError as error:
@@ -32,4 +40,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     del rich, typer
     from clearprop.cli.app import run
 
-    return run(sys.argv[1:] if arguments is None else list(arguments))
+    return run(arguments)

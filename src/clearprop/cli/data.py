@@ -74,18 +74,19 @@ def split_off(dataset: Dataset, test_fraction: float, seed: int) -> Dataset:
     return dataset.split(test_fraction, seed)
 
 
-def class_labels(dataset: Dataset) -> list[Any] | None:
+def class_labels(dataset: Dataset, where: str | None = None) -> list[Any] | None:
     """Return what each class is called for the network: whole numbers where they are such, else the names.
 
-    Fashion-MNIST's files hold numbers, so numbers they stay. None for regression.
+    Fashion-MNIST's files hold numbers, so numbers they stay. None for regression. where: what messages call
+    the data, if not by their name.
     """
     names = dataset.class_names
     if names is None:
         return None
     if len(names) < 2:
         raise DataError(
-            f"{dataset.name}: the target holds one class only, {names[0]!r}: there is nothing to learn. "
-            "Give examples of two or more classes."
+            f"{where or dataset.name}: the target holds one class only, {names[0]!r}: there is nothing to "
+            "learn. Give examples of two or more classes."
         )
     if dataset.name == "fashion_mnist":
         return list(range(len(names)))

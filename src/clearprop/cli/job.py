@@ -96,9 +96,12 @@ def _refuse_folder(path: Path) -> None:
         raise UnwritableFileError(f"'{path}' is a folder; give the name of a file.")
 
 
-def build(dataset: Dataset, settings: Settings) -> Network:
-    """Return an untrained network for the data: a softmax over the classes, or linear outputs."""
-    labels = class_labels(dataset)
+def build(dataset: Dataset, settings: Settings, where: str | None = None) -> Network:
+    """Return an untrained network for the data: a softmax over the classes, or linear outputs.
+
+    where: what messages call the data, if not by their name.
+    """
+    labels = class_labels(dataset, where)
     n_out = (
         len(labels) if labels is not None else 1 if dataset.y_train.ndim == 1 else dataset.y_train.shape[1]
     )

@@ -96,7 +96,7 @@ def ladder(
 
 def _new(source: Source, settings: Settings, output: Output) -> tuple[Network, Array, Array]:
     dataset = load_source(source, output, settings.seed)
-    network = build(dataset, settings)
+    network = build(dataset, settings, source.name)
     if network.preprocessing == "standardize":
         network.preprocessing = Affine.standardize(dataset.X_train)
     return network, dataset.X_train, trained_labels(dataset, dataset.y_train)

@@ -110,7 +110,7 @@ def _run(
         require_matplotlib()
     check_writable([p for p in (model, page) if p is not None], force)
     dataset, settings = _prepared(whole, settings)
-    network = build(dataset, settings)
+    network = build(dataset, settings, source.name)
     output.note_pairs(_preamble(network, dataset, settings))
     trained = train_network(network, dataset, settings, output)
     network.extra = _extra(trained, whole, source)

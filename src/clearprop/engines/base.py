@@ -6,10 +6,11 @@ proves it. An engine has few verbs: `supports`, `output`, `trace`, `gradient`.
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from clearprop.arrays import Array
 from clearprop.errors import UnknownNameError, UnsupportedError, did_you_mean, one_of
 from clearprop.model import Draws, Gradient, Model, State
 from clearprop.optimizers import Optimizer
-from clearprop.trace import Trace
+
+if TYPE_CHECKING:
+    from clearprop.trace import Trace
 
 __all__ = [
     "Engine",
@@ -28,6 +31,7 @@ __all__ = [
     "Trainer",
     "TrainingOptions",
     "choose_engine",
+    "engine_names",
     "engines",
     "register_engine",
     "weighted",
@@ -224,6 +228,14 @@ def weighted(rows: Array, weights: Array | None) -> Array:
     return rows if weights is None else rows * weights[:, None]
 
 
+# In the order of the ladder. A rung registers itself when it is imported: when it is first asked for.
+_BUILT_IN = {
+    "graph": "clearprop.engines.graph_rung",
+    "neuron": "clearprop.engines.neuron",
+    "example": "clearprop.engines.example",
+    "batch": "clearprop.engines.batch",
+    "native": "clearprop.engines.native",
+}
 _engines: dict[str, Engine] = {}
 
 
@@ -235,7 +247,18 @@ def register_engine(cls: type[Engine]) -> type[Engine]:
 
 def engines() -> dict[str, Engine]:
     """Return every engine by name, slowest and most readable first."""
-    return dict(_engines)
+    return {name: _engine(name) for name in engine_names()}
+
+
+def engine_names() -> tuple[str, ...]:
+    """Return the name of every engine, slowest and most readable first."""
+    return tuple(dict.fromkeys((*_BUILT_IN, *_engines)))
+
+
+def _engine(name: str) -> Engine:
+    if name not in _engines:
+        importlib.import_module(_BUILT_IN[name])
+    return _engines[name]
 
 
 # From the fastest to the reference: the order in which engine="auto" tries.
@@ -249,17 +272,17 @@ def choose_engine(name: str, model: Model, options: TrainingOptions | None = Non
     """
     if name == "auto":
         declined: list[str] = []
-        for candidate in (c for c in _PREFERENCE if c in _engines):
-            reason = _engines[candidate].supports(model, options)
+        for candidate in _PREFERENCE:
+            reason = _engine(candidate).supports(model, options)
             if reason is None:
                 why = f"engine: {candidate}, the fastest rung that supports this network."
-                return _engines[candidate], " ".join([why, *declined])
+                return _engine(candidate), " ".join([why, *declined])
             declined.append(f"{candidate} declined: {reason}")
         raise UnsupportedError(f"no engine can run this network. {' '.join(declined)}")
-    if name not in _engines:
-        hint = did_you_mean(name, _engines)
-        raise UnknownNameError(f"unknown engine {name!r}.{hint} Known: 'auto', {one_of(_engines)}.")
-    reason = _engines[name].supports(model, options)
+    if name not in engine_names():
+        hint = did_you_mean(name, engine_names())
+        raise UnknownNameError(f"unknown engine {name!r}.{hint} Known: 'auto', {one_of(engine_names())}.")
+    reason = _engine(name).supports(model, options)
     if reason is not None:
         raise UnsupportedError(f"engine {name!r} cannot run this network: {reason}")
-    return _engines[name], f"engine: {name}, as asked."
+    return _engine(name), f"engine: {name}, as asked."

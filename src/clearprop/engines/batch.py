@@ -7,13 +7,19 @@ The pass is one pure function, `forward_backward`: it runs unchanged on ``jax.nu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array
 from clearprop.engines.base import Engine, Pass, TrainingOptions, new_buffers, register_engine, weighted
 from clearprop.layers import Tree, chain_backward, chain_forward
+from clearprop.lazy import Lazy
 from clearprop.model import Draws, Gradient, Model, State
-from clearprop.trace import Trace, make_trace
+
+if TYPE_CHECKING:
+    from clearprop import trace as tracing
+    from clearprop.trace import Trace
+else:
+    tracing = Lazy("clearprop.trace")
 
 __all__ = ["BatchEngine", "Records", "forward_backward"]
 
@@ -85,7 +91,7 @@ class BatchEngine(Engine):
         noise, training = model.draw(draws), draws is not None
         records = forward_backward(model, state.params, state.buffer_tree, X, y, weights, noise, training)
         output = records.forward[-1]
-        return make_trace(
+        return tracing.make_trace(
             model,
             X=X,
             y=y,

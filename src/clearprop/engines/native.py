@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,14 @@ from clearprop.engines.base import (
 )
 from clearprop.engines.native_program import even_factors, optimizer_of, program_of, why_not
 from clearprop.engines.native_records import records_of
+from clearprop.lazy import Lazy
 from clearprop.model import Draws, Gradient, Model, State
-from clearprop.trace import Trace, make_trace
+
+if TYPE_CHECKING:
+    from clearprop import trace as tracing
+    from clearprop.trace import Trace
+else:
+    tracing = Lazy("clearprop.trace")
 
 __all__ = ["NativeEngine", "system"]
 
@@ -134,7 +140,7 @@ class NativeEngine(Engine):
         seen, gradient, _, output = self._look(model, state, X, y, weights, draws, records=True)
         training = draws is not None
         forward, backward = records_of(model, state, X, seen, gradient, training)
-        return make_trace(
+        return tracing.make_trace(
             model,
             X=X,
             y=y,

@@ -7,6 +7,7 @@ from clearprop.fitting.options import check_patterns, make_metrics, matches, pen
 from clearprop.fitting.reading import (
     affine_of,
     check_sizes,
+    few_outputs,
     outputs_of,
     read_examples,
     read_features,
@@ -18,6 +19,7 @@ __all__ = [
     "affine_of",
     "check_patterns",
     "check_sizes",
+    "few_outputs",
     "fit",
     "make_metrics",
     "matches",

@@ -110,7 +110,7 @@ def _from_arrays(
     if network.preprocessing == "standardize":
         kept = _kept(network, targets, y, features.shape[0], fraction) if fraction else None
         network.preprocessing = Affine.standardize(features, kept)
-    examples = read_examples(network, features, y, targets)
+    examples = read_examples(network, features, y, targets, checked=True)
     if first_fit and targets.kind in ("classes", "onehot", "binary"):
         _check_several_classes(examples.y)
     weights = _weights(targets, examples.y, sample_weight, class_weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,16 @@ def environment(engine: str) -> dict[str, Any]:
 def blas_threads() -> int | None:
     """Return how many threads NumPy's BLAS takes now; None where that cannot be asked (no threadpoolctl)."""
     try:
-        from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+        import threadpoolctl  # type: ignore[import-untyped]
     except ImportError:
         return None
     # SciPy brings a BLAS of its own; NumPy's is the one under numpy.libs, or the only one.
-    pools = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
+    pools = [pool for pool in _libraries(threadpoolctl).info() if pool.get("user_api") == "blas"]
     ours = [pool for pool in pools if "numpy" in str(pool.get("filepath", ""))] or pools
     return int(ours[0]["num_threads"]) if ours else None
+
+
+@cache
+def _libraries(threadpoolctl: Any) -> Any:
+    """Return what asks the libraries that were loaded at first, NumPy's among them: to find them is slow."""
+    return threadpoolctl.ThreadpoolController()

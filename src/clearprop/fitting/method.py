@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from clearprop.checks import as_flag, as_whole
 from clearprop.engines import TrainingOptions, choose_engine
 from clearprop.errors import DataError
@@ -24,10 +22,11 @@ from clearprop.fitting.options import (
     positive_or_none,
 )
 from clearprop.fitting.reading import draft_of
+from clearprop.lazy import Lazy
 from clearprop.optimizers import Optimizer
-from clearprop.schedules import Schedule, schedules
 from clearprop.training.batches import Order
 from clearprop.training.callbacks import Callback, EarlyStopping
+from clearprop.training.features import all_finite
 from clearprop.training.history import History
 from clearprop.training.loop import TrainingRun
 from clearprop.training.options import FitOptions
@@ -35,7 +34,11 @@ from clearprop.training.penalties import Penalty
 from clearprop.training.progress import progress_callback
 
 if TYPE_CHECKING:
+    from clearprop import schedules
     from clearprop.network import Network
+    from clearprop.schedules import Schedule
+else:
+    schedules = Lazy("clearprop.schedules")
 
 __all__ = ["fit"]
 
@@ -110,6 +113,7 @@ def fit(
     was. Ctrl-C finishes the step at hand, keeps the parameters and raises KeyboardInterrupt; the history so
     far is in ``network.history``.
 
+    >>> import numpy as np
     >>> import clearprop as cp
     >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0.0, 2.0, 4.0, 6.0])
     >>> net = cp.Network([cp.Dense(1)], seed=0)
@@ -133,7 +137,7 @@ def fit(
         optimizer=chosen,
         epochs=epochs,
         batch_size=batch_size,
-        schedule=None if schedule is None else schedules.make(schedule),
+        schedule=None if schedule is None else schedules.schedules.make(schedule),
         penalty=regularization,
         max_norm=positive_or_none("max_norm", max_norm),
         clip_norm=positive_or_none("clip_norm", clip_norm),
@@ -182,7 +186,7 @@ def fit(
 def _check_theta(network: Network) -> None:
     """Raise `DataError` unless training starts from finite parameters."""
     for entry in network.model.layout.entries:
-        if not np.isfinite(network.theta[entry.block]).all():
+        if not all_finite(network.theta[entry.block]):
             raise DataError(
                 f"the parameter {entry.address} holds NaN or infinity, so training cannot start from it. "
                 "Call initialize()."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,16 +13,20 @@ from clearprop.arrays import Array
 from clearprop.checks import as_number, as_whole
 from clearprop.errors import DTypeError, OptionError, UnknownNameError, did_you_mean
 from clearprop.fitting.data import TrainingData
+from clearprop.lazy import Lazy
 from clearprop.model import Layout, Model
 from clearprop.optimizers import Optimizer, optimizers
-from clearprop.trace import Trace
 from clearprop.training.batches import Order
 from clearprop.training.callbacks import Callback, EarlyStopping, as_callbacks
-from clearprop.training.metrics import Metric
-from clearprop.training.metrics import metrics as metric_registry
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import Penalty
 from clearprop.training.targets import Targets
+
+if TYPE_CHECKING:
+    from clearprop.trace import Trace
+    from clearprop.training import metrics as known_metrics
+else:
+    known_metrics = Lazy("clearprop.training.metrics")
 
 __all__ = [
     "check_metrics",
@@ -101,7 +105,7 @@ def make_metrics(metrics: Any, targets: Targets) -> list[Any]:
     `MissingDependencyError` for one that needs a package.
     """
     several = isinstance(metrics, Sequence | set | frozenset) and not isinstance(metrics, str)
-    chosen = [metric_registry.make(metric) for metric in (metrics if several else [metrics])]
+    chosen = [known_metrics.metrics.make(metric) for metric in (metrics if several else [metrics])]
     for metric in chosen:
         metric.check_task(targets.task)
         truth = _every_class(targets)
@@ -177,6 +181,8 @@ def make_factors(
     """
     layout = model.layout
     decay = penalty_mask(model, penalty).astype(dtype)
+    if groups is None and not frozen and layout.size:
+        return None, decay
     scale = np.ones(layout.size, dtype=dtype)
     for pattern, factors in _checked_groups(groups).items():
         hit = _hit(layout, pattern)
@@ -341,7 +347,7 @@ def check_monitored(options: FitOptions, targets: Targets, has_validation: bool)
     if any(type(c).on_epoch_end is not Callback.on_epoch_end for c in others):
         return  # it may add the column
     measured = ["cost", *(["accuracy"] if targets.is_classification else [])]
-    named = [metric.name for metric in options.metrics if isinstance(metric, Metric)]
+    named = [metric.name for metric in options.metrics if isinstance(metric, known_metrics.Metric)]
     columns = ["epoch", "step", "seconds", "eta", *dict.fromkeys([*measured, *named])]
     columns += ["penalty"] if options.penalty.active else []
     columns += [f"val_{name}" for name in dict.fromkeys([*measured, *named])] if has_validation else []

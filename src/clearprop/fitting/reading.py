@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.engines import Engine
+from clearprop.engines.native_few_rows import FewRows
 from clearprop.errors import NotInitializedError, ShapeError
 from clearprop.layers import ActivationOwner
-from clearprop.model import Model, State
+from clearprop.model import Model
 from clearprop.training.data import Affine, Examples, as_features, mean_one
 from clearprop.training.targets import Targets
 
@@ -22,6 +22,7 @@ __all__ = [
     "build_for",
     "check_sizes",
     "draft_of",
+    "few_outputs",
     "outputs_of",
     "read_examples",
     "read_features",
@@ -91,8 +92,12 @@ def read_examples(
     sample_weight: Any = None,
     what: str = "X",
     where: str = "y",
+    checked: bool = False,
 ) -> Examples:
-    """Return X, y and weights of a built network as examples; `what` and `where` name X and y in messages."""
+    """Return X, y and weights of a built network as examples; `what` and `where` name X and y in messages.
+
+    checked: whether `check_values` has looked at X already.
+    """
     features = read_features(network, X, what)
     encoded = targets.encode(y, network.dtype, where)
     n = features.shape[0]
@@ -100,11 +105,30 @@ def read_examples(
         raise ShapeError(f"{what} has {n} examples and {where} has {len(encoded)}. They must agree.")
     network.cost.check_targets(encoded, name=where)
     weights = None if sample_weight is None else mean_one(sample_weight, n, network.dtype)
-    return Examples.prepare(features, encoded, weights, network.dtype, affine_of(network), what)
+    affine = affine_of(network)
+    return Examples.prepare(features, encoded, weights, network.dtype, affine, what, checked)
 
 
-def outputs_of(rung: Engine, model: Model, state: State, rows: Examples) -> Array:
-    """Return the outputs of a rung for all rows, (n, n_out), computed in chunks."""
+def few_outputs(network: Network, X: Any) -> Array | None:
+    """Return the outputs of a few plain rows by the short way; None where only the general one will do."""
+    state, kept = network._state, network._few_rows
+    if state is None or network.preprocessing is not None:
+        return None
+    if kept is None or kept[0] != network.engine:
+        few = FewRows(network._engine(None), state.model, network.dtype)
+        kept = network._few_rows = network.engine, few
+    a = kept[1].outputs(state.theta, X)
+    if a is None and not kept[1].is_for(state.model, network.dtype):
+        network._few_rows = None
+    return a
+
+
+def outputs_of(network: Network, X: Any, engine: str | None = None) -> Array:
+    """Return the outputs of a network for all rows of X, (n, n_out), computed in chunks."""
+    rung, model, state = network._engine(engine), network.model, network.state
+    features = read_features(network, X)
+    no_targets = np.empty((features.shape[0], 0))
+    rows = Examples.prepare(features, no_targets, None, network.dtype, affine_of(network))
     chunk = max(1, min(4096, _CHUNK_BYTES // rows.row_bytes))
     found = [rung.outputs(model, state, part) for part, _, _ in rows.batches(chunk)]
     return found[0] if len(found) == 1 else np.concatenate(found)

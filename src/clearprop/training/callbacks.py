@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from clearprop.arrays import Array
 from clearprop.checks import as_choice, as_flag, as_number, as_whole
 from clearprop.errors import DTypeError, OptionError, UnknownNameError, did_you_mean, one_of
+from clearprop.lazy import Lazy
 from clearprop.training.history import Row
-from clearprop.training.metrics import greater_is_better
 from clearprop.training.penalties import norm
 
 if TYPE_CHECKING:
+    from clearprop.training import metrics
     from clearprop.training.loop import TrainingRun
+else:
+    metrics = Lazy("clearprop.training.metrics")
 
 __all__ = ["Callback", "EarlyStopping", "NormHistory", "Norms", "as_callbacks"]
 
@@ -132,7 +135,7 @@ class EarlyStopping(Callback):
         if self.greater_is_better is not None:
             return self.greater_is_better
         own = {metric.name: metric.greater_is_better for metric in run.options.metrics}
-        return bool(own.get(column.removeprefix("val_"), greater_is_better(column)))
+        return bool(own.get(column.removeprefix("val_"), metrics.greater_is_better(column)))
 
     def _improves(self, value: float, greater: bool) -> bool:
         if math.isnan(self.best):

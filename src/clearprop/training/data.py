@@ -54,14 +54,19 @@ class Examples:
         dtype: Any,
         preprocessing: Affine | None = None,
         what: str = "X",
+        checked: bool = False,
     ) -> Examples:
-        """Return the examples after checking sizes and values; X as from `as_features`."""
+        """Return the examples after checking sizes and values; X as from `as_features`.
+
+        checked: whether `check_values` has looked at X already.
+        """
         if X.shape[0] != y.shape[0]:
             raise ShapeError(
                 f"{what} has {X.shape[0]} examples and its targets {y.shape[0]}. They must agree."
             )
         dtype = np.dtype(dtype)
-        check_values(X, what, dtype)
+        if not checked:
+            check_values(X, what, dtype)
         if preprocessing is not None:
             preprocessing.check(X.shape[1])
         if is_sparse(X) or is_mapped(X):

@@ -15,10 +15,10 @@ from clearprop.engines import engines
 from clearprop.errors import DivergenceError
 from clearprop.layers import ActivationOwner
 from clearprop.optimizers import State as Slots
-from clearprop.trace import LayerTrace, Trace
 from clearprop.training.penalties import norm
 
 if TYPE_CHECKING:
+    from clearprop.trace import LayerTrace, Trace
     from clearprop.training.batches import Batch
     from clearprop.training.loop import TrainingRun
 

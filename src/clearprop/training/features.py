@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import mmap
 import numbers
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.compiled import native
 from clearprop.errors import DataError, DTypeError, ShapeError
 
 __all__ = [
     "Columns",
+    "all_finite",
     "as_features",
     "check_values",
     "chunks",
@@ -25,7 +27,7 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1 << 24
-_NO_DATA = (str, bytes, Mapping, Set, PurePath)
+_NO_DATA = (str, bytes, Mapping, Set, os.PathLike)
 
 
 def is_stream(X: Any, y: Any) -> bool:
@@ -208,18 +210,37 @@ def check_values(
     largest = np.finfo(dtype).max
     narrower = float(largest) < float(np.finfo(X.dtype).max)
     if is_sparse(X):
-        good = _representable(X.data, largest, narrower)
-        if not good.all():
+        if not _all_representable(X.data, largest, narrower):
+            good = _representable(X.data, largest, narrower)
             at = int(np.argmin(good))
             row = int(np.searchsorted(X.indptr, at, side="right")) - 1
             _refuse(X.data[at], what, (row, int(X.indices[at])), dtype, names)
         return
     for rows in chunks(X):
         part = dense_rows(X, rows)
-        good = _representable(part, largest, narrower)
-        if not good.all():
+        if not _all_representable(part, largest, narrower):
+            good = _representable(part, largest, narrower)
             row, column = (int(i) for i in np.argwhere(~good)[0])
             _refuse(part[row, column], what, (rows.start + row, column), dtype, names)
+
+
+def all_finite(values: Array) -> bool:
+    """Return whether real numbers hold neither NaN nor infinity.
+
+    >>> all_finite(np.array([1.0, np.inf]))
+    False
+    """
+    plain = values.flags.c_contiguous and values.flags.aligned
+    if native is None or values.dtype not in (np.float32, np.float64) or not plain:
+        return bool(np.isfinite(values).all())
+    return bool(native.all_finite(values.reshape(1, -1)))
+
+
+def _all_representable(values: Array, largest: Any, narrower: bool) -> bool:
+    """Return whether a closer look is not needed: in one go, with no array made for it where that can be."""
+    if not narrower:
+        return all_finite(values)
+    return not values.size or bool(-float(largest) <= values.min() and values.max() <= float(largest))
 
 
 def _representable(values: Array, largest: Any, narrower: bool) -> Array:

@@ -25,6 +25,7 @@ from clearprop.training.batches import Batch, Batches, Orders, whole_batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_divergence, explain_first_pass
+from clearprop.training.features import all_finite
 from clearprop.training.history import History, Row
 from clearprop.training.interrupt import InterruptGuard
 from clearprop.training.measure import Tally, join, join_records, measure, step_sums
@@ -274,9 +275,7 @@ class TrainingRun:
         sizes = [len(step) for step in targets]
         costs = step_sums(self.model.costs(record, y), weights, sizes)
         if not (
-            math.isfinite(sum(costs))
-            and np.isfinite(self.state.theta).all()
-            and np.isfinite(self.state.buffers).all()
+            math.isfinite(sum(costs)) and all_finite(self.state.theta) and all_finite(self.state.buffers)
         ):
             assert self._snapshot is not None
             explain_divergence(self, self._snapshot)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clearprop.arrays import Array
 from clearprop.optimizers import Optimizer
-from clearprop.schedules import Schedule
 from clearprop.training.callbacks import Callback
 from clearprop.training.penalties import Penalty
+
+if TYPE_CHECKING:
+    from clearprop.schedules import Schedule
 
 __all__ = ["FitOptions"]
 

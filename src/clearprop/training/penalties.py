@@ -19,6 +19,8 @@ from clearprop.registry import Described, Registry
 
 __all__ = ["Penalty", "clip_by_norm", "clip_by_value", "limit_row_norms", "norm", "penalties"]
 
+_LARGEST = 1e15  # its square, times 1e8 parameters, is still a float32
+
 penalties: Registry[Penalty] = Registry("penalty")
 
 
@@ -54,8 +56,13 @@ class Penalty(Described):
     divide_by: str = "none"
 
     def __post_init__(self) -> None:
-        check_number(self, "l1", at_least=0)
-        check_number(self, "l2", at_least=0)
+        for name in ("l1", "l2"):
+            check_number(self, name, at_least=0)
+            if getattr(self, name) > _LARGEST:
+                raise OptionError(
+                    f"{name} of Penalty is {getattr(self, name):g}: squares of such gradients overflow, so "
+                    f"no step could follow from them. Give at most {_LARGEST:g}."
+                )
         check_choice(self, "scope", ("weights", "all"))
         check_choice(self, "divide_by", ("none", "examples", "batch"))
 

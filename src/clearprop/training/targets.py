@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -198,9 +199,9 @@ class Targets:
     def decode(self, a: Array) -> Array:
         """Return what outputs a (n, n_out) mean in the form that y was given in; real numbers as they are."""
         if self.kind == "classes":
-            return self._labels(a.argmax(axis=1))
+            return self._labels_of(a.argmax(1))
         if self.kind == "binary":
-            return self._labels((a[:, 0] > self._middle).astype(np.intp))
+            return self._labels_of((a[:, 0] > self._middle).astype(np.intp))
         if self.kind == "onehot":
             chosen = np.arange(self.n_out) == a.argmax(axis=1)[:, None]
             return np.where(chosen, 1, int(self.low)).astype(self.dtype)
@@ -208,16 +209,22 @@ class Targets:
             return np.where(a > self._middle, 1, int(self.low)).astype(self.dtype)
         return a[:, 0] if self.vector else a
 
-    def _labels(self, indices: Array) -> Array:
+    def _labels_of(self, indices: Array) -> Array:
+        labels: Array = self._labels[indices]
+        return labels
+
+    @cached_property
+    def _labels(self) -> Array:
+        """The classes as an array of the dtype that predictions have, (classes,)."""
         if self.dtype == "object":
-            return np.asarray(self.classes, dtype=object)[indices]
+            return np.asarray(self.classes, dtype=object)
         labels = np.asarray(self.classes)
         dtype = np.dtype(self.dtype)
         if labels.dtype.kind in "SU":
             dtype = np.promote_types(labels.dtype, dtype)  # wide enough for every label
         elif not np.array_equal(labels.astype(dtype), labels):
             dtype = labels.dtype  # classes= may name labels that the dtype of y cannot hold
-        return labels.astype(dtype)[indices]
+        return np.asarray(labels, dtype)
 
     @property
     def rule(self) -> tuple[str, float]:

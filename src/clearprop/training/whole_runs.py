@@ -16,7 +16,7 @@ from clearprop.training.batches import Batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_parameters, explain_step
-from clearprop.training.features import is_sparse
+from clearprop.training.features import all_finite, is_sparse
 from clearprop.training.measure import Tally
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class _Exchange:
     def is_finite(self) -> bool:
         """Whether theta and the buffers, as they were last brought up to date, are finite."""
         state = self._run.state
-        return bool(np.isfinite(state.theta).all() and np.isfinite(state.buffers).all())
+        return all_finite(state.theta) and all_finite(state.buffers)
 
 
 class WholeRuns:
@@ -134,7 +134,11 @@ class WholeRuns:
         except BaseException:
             self._exchange.to_loop()
             raise
-        self._bring_up_to_date()
+        if any(c.reads_theta for c in run.options.callbacks):
+            self._exchange.to_loop()
+        else:  # nobody will change what the trainer has
+            self._exchange.show()
+        self._check_finite()
 
     def _bring_up_to_date(self) -> None:
         """Bring the network up to date for code that may look at it; raise if it is not finite."""

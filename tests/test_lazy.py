@@ -1,0 +1,68 @@
+"""What is imported only when it is asked for: it is there then, and not before."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import clearprop as cp
+
+FIRST_EPOCH = """
+import sys
+import numpy as np
+import clearprop as cp
+net = cp.Network([cp.Dense(3, "relu"), cp.Dense(2, "softmax")], n_in=2)
+net.fit(np.eye(2), ["a", "b"], epochs=1)
+net.predict(np.eye(2))
+print(*[name for name in sys.modules if name.startswith("clearprop")])
+"""
+NOT_NEEDED = (
+    "clearprop.datasets",
+    "clearprop.engines.example",
+    "clearprop.engines.graph",
+    "clearprop.engines.graph_rung",
+    "clearprop.engines.neuron",
+    "clearprop.io",
+    "clearprop.persistence",
+    "clearprop.report",
+    "clearprop.schedules",
+    "clearprop.trace",
+    "clearprop.training.metrics",
+)
+
+
+def alone(source: str) -> str:
+    """Return what a program prints in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_a_first_epoch_imports_what_it_needs_alone() -> None:
+    loaded = alone(FIRST_EPOCH).split()
+    assert "clearprop.training.loop" in loaded
+    assert not set(loaded) & set(NOT_NEEDED)
+
+
+@pytest.mark.parametrize("package", ["clearprop", "clearprop.engines"])
+def test_every_public_name_is_there_from_the_start(package: str) -> None:
+    lines = (f"import {package} as p", "for name in p.__all__: getattr(p, name)", f"from {package} import *")
+    source = "\n".join([*lines, "print(len(dir(p)))"])
+    assert int(alone(source)) >= len(importlib.import_module(package).__all__)
+
+
+def test_a_name_that_is_not_there_is_said_so() -> None:
+    with pytest.raises(AttributeError, match="module 'clearprop' has no attribute 'nothing'"):
+        _ = cp.nothing  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"module 'clearprop\.engines' has no attribute 'nothing'"):
+        _ = cp.engines.nothing  # type: ignore[attr-defined]
+
+
+def test_the_rungs_are_named_in_the_order_of_the_ladder_whatever_was_asked_for_first() -> None:
+    source = (
+        "import clearprop.engines as e\ne.choose_engine\nimport clearprop.engines.neuron\n"
+        "print(*e.engine_names(), *e.engines())"
+    )
+    assert alone(source).split() == ["graph", "neuron", "example", "batch", "native"] * 2
