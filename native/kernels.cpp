@@ -3,6 +3,7 @@
 
 #include "activations.hpp"
 #include "costs.hpp"
+#include "lanes.hpp"
 #include "layers.hpp"
 #include "optimizers.hpp"
 #include "products.hpp"
@@ -112,6 +113,15 @@ constexpr Kernels<T> table() {
   k.layer_norm_forward = layer_norm_forward<T>;
   k.layer_norm_backward = layer_norm_backward<T>;
   k.layer_norm_parameters = layer_norm_parameters<T>;
+  k.lanes_gather = lanes_gather<T>;
+  k.lanes_rows = lanes_rows<T>;
+  k.lanes_forward = lanes_forward<T>;
+  k.lanes_back = lanes_back<T>;
+  k.lanes_slope = lanes_slope<T>;
+  k.lanes_sums = lanes_sums<T>;
+  k.lanes_total = lanes_total<T>;
+  k.lanes_cost = lanes_cost<T>;
+  k.lanes_correct = lanes_correct<T>;
   return k;
 }
 

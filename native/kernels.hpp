@@ -1,7 +1,7 @@
 // The kernels of one instruction set as a table of functions; `kernels.cpp` is compiled once for each.
 //
 // Matrices are row-major with padded rows: (rows, row), `row` numbers apart. What each function computes is
-// said where it is defined: products.hpp, optimizers.hpp, activations.hpp, costs.hpp, layers.hpp.
+// said where it is defined: products.hpp, optimizers.hpp, activations.hpp, costs.hpp, layers.hpp, lanes.hpp.
 #pragma once
 
 #include "random.hpp"
@@ -59,6 +59,41 @@ struct GradientTask {
   T* parameters;
   T* const* slots;
   Ahead* ahead;  // or null
+};
+
+// What lanes.hpp works on: a layer of a small network, matrices (units, width) with the examples in the lanes.
+template <class T>
+struct LanesLayer {
+  Index n_in, n_out;
+  const Activation* activation;
+  const T* W;
+  const T* b;  // or null
+};
+
+// Rows of a matrix by index, and how many after them will be read next.
+template <class T>
+struct LanesRows {
+  const T* X;
+  Index x_row, n;
+  const std::int64_t* which;
+  Index rows, ahead;
+};
+
+template <class T>
+struct LanesBatch {
+  const T *z, *a, *y, *weights;  // weights: (width), or null
+  T* delta;
+  Index rows, n, width;
+};
+
+template <class T>
+struct LanesGradient {
+  const T* delta;
+  const T* a;
+  Index n_in, n_out, width;
+  T* sums_W;   // (n_out, n_in), a vector each
+  T* sums_b;   // (n_out), or null
+  bool first;  // the sums begin here, else they go on
 };
 
 template <class T>
@@ -122,6 +157,16 @@ struct Kernels {
                               const T* gamma, T* dC_da_prev, bool add, Index rows, Index n, Index row);
   void (*layer_norm_parameters)(const T* dC_da, const T* x_hat, T* dC_dgamma, T* dC_dbeta, Index rows,
                                 Index n, Index row);
+
+  void (*lanes_gather)(const LanesRows<T>&, T* out, Index width);
+  void (*lanes_rows)(const T* lanes, Index width, Index rows, Index n, T* out);
+  void (*lanes_forward)(const LanesLayer<T>&, const T* a_prev, T* z, T* a, Index width);
+  void (*lanes_back)(const LanesLayer<T>&, const T* delta, const T* rectified, T* into, Index width);
+  void (*lanes_slope)(const Activation&, const T* z, const T* a, T* delta, Index n, Index width);
+  void (*lanes_sums)(const LanesGradient<T>&);
+  void (*lanes_total)(const T* sums, Index count, double scale, T* gradient);
+  double (*lanes_cost)(const Cost&, const LanesBatch<T>&);
+  Index (*lanes_correct)(Rule, double middle, const LanesBatch<T>&);
 };
 
 // The instruction sets this library was built with and this processor has, the fastest first.

@@ -1,0 +1,488 @@
+// The passes of a small network with the examples of a batch in the lanes.
+//
+// Everything here is a matrix (units, width): one row per unit, the examples side by side in whole vectors.
+// Weights are read one number at a time and lie as in theta, W (n_out, n_in). So no lane is lost however few
+// units a layer has; what is lost is the lanes after the last example, which repeat it and whose error is 0.
+//
+//   forward     z_j = b_j + sum_k W_jk a_k
+//   back        dC_da_k = sum_j W_jk delta_j
+//   gradient    one vector of sums per parameter, over the vectors of the batch; then as many of them as
+//               there are lanes are added up at once, by transposing them
+#pragma once
+
+#include "activations.hpp"
+#include "costs.hpp"
+#include "products.hpp"
+
+namespace clearprop {
+namespace CLEARPROP_ISA {
+
+// Between rows and lanes -----------------------------------------------------------------------------------
+
+// A square block of rows as lanes: out[k][i] = rows[i][k].
+template <class T>
+CLEARPROP_INLINE void block_into_lanes(const T* const* rows, Index column, T* out, Index width) {
+  constexpr int kSize = kLanes<T>;
+  Vec<T> row[kSize];
+#pragma GCC unroll 16
+  for (int i = 0; i < kSize; ++i) row[i] = load(rows[i] + column);
+#pragma GCC unroll 4
+  for (int half = kSize / 2; half > 0; half /= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kSize; ++i) {
+      if ((i & half) == 0) exchange_halves<T>(row[i], row[i + half], half);
+    }
+  }
+#pragma GCC unroll 16
+  for (int k = 0; k < kSize; ++k) store(out + (column + k) * width, row[k]);
+}
+
+// Rows of X (·, n), by index, into lanes (n, width); the lanes after the last row repeat it. The rows that are
+// read next are asked for.
+template <class T>
+void lanes_gather(const LanesRows<T>& t, T* out, Index width) {
+  for (Index at = 0; at < t.ahead; ++at) __builtin_prefetch(t.X + t.which[t.rows + at] * t.x_row);
+  for (Index first = 0; first < t.rows; first += kLanes<T>) {
+    const Index count = t.rows - first < kLanes<T> ? t.rows - first : kLanes<T>;
+    const T* rows[kLanes<T>];
+    for (int i = 0; i < kLanes<T>; ++i)
+      rows[i] = t.X + t.which[first + (i < count ? i : count - 1)] * t.x_row;
+    Index k = 0;
+    for (; k + kLanes<T> <= t.n; k += kLanes<T>) block_into_lanes<T>(rows, k, out + first, width);
+    for (; k < t.n; ++k) {
+      T* to = out + k * width + first;
+      for (int i = 0; i < kLanes<T>; ++i) to[i] = rows[i][k];
+    }
+  }
+}
+
+// Lanes (n, width) into rows (rows, n), one after another.
+template <class T>
+void lanes_rows(const T* lanes, Index width, Index rows, Index n, T* out) {
+  for (Index x = 0; x < rows; ++x) {
+    for (Index j = 0; j < n; ++j) out[x * n + j] = lanes[j * width + x];
+  }
+}
+
+// The two products -----------------------------------------------------------------------------------------
+
+// Units and vectors of the batch whose sums are made at once.
+constexpr int kLaneUnits = 4;
+constexpr int kLaneVectors = kRegisters == 32 ? 4 : 2;
+
+template <class T>
+struct LanesProduct {
+  const T* in;
+  const T* weights;
+  Index weights_unit, weights_in;  // steps from one result to the next, and from one summand to the next
+  const T* biases;                 // or null
+  T* out;
+  Index depth, n, width;
+};
+
+// What becomes of a sum before it is stored.
+template <class T>
+struct Kept {
+  CLEARPROP_INLINE Vec<T> operator()(Vec<T> sum, Index) const { return sum; }
+};
+template <class T>
+struct Rectified {  // a = max(z, 0); its z is not asked for
+  CLEARPROP_INLINE Vec<T> operator()(Vec<T> sum, Index) const { return at_least<T>(sum, Vec<T>{}); }
+};
+template <class T>
+struct RectifiedSlope {  // dC_dz = dC_da where a > 0
+  const T* a;
+  CLEARPROP_INLINE Vec<T> operator()(Vec<T> sum, Index at) const {
+    return sum * select<T>(load(a + at) > T(0), splat(T(1)), Vec<T>{});
+  }
+};
+
+template <class T, class Then, int kUnits, int kVectors>
+CLEARPROP_INLINE void lanes_tile(const LanesProduct<T>& p, const Then& then, Index unit, Index x) {
+  Vec<T> c[kUnits][kVectors];
+#pragma GCC unroll 4
+  for (int i = 0; i < kUnits; ++i) {
+    const Vec<T> bias = p.biases == nullptr ? Vec<T>{} : splat(p.biases[unit + i]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) c[i][v] = bias;
+  }
+  const T* in = p.in + x;
+  const T* weights = p.weights + unit * p.weights_unit;
+  for (Index k = 0; k < p.depth; ++k, in += p.width, weights += p.weights_in) {
+    Vec<T> a[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) a[v] = load(in + v * kLanes<T>);
+#pragma GCC unroll 4
+    for (int i = 0; i < kUnits; ++i) {
+      const Vec<T> w = splat(weights[i * p.weights_unit]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) c[i][v] = fused<T>(w, a[v], c[i][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kUnits; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const Index at = (unit + i) * p.width + x + v * kLanes<T>;
+      store(p.out + at, then(c[i][v], at));
+    }
+  }
+}
+
+template <class T, class Then, int kVectors>
+void lanes_column(const LanesProduct<T>& shared, const Then& shared_then, Index x) {
+  // Copies that no store to the results can change.
+  const LanesProduct<T> p = shared;
+  const Then then = shared_then;
+  Index unit = 0;
+  for (; unit + kLaneUnits <= p.n; unit += kLaneUnits)
+    lanes_tile<T, Then, kLaneUnits, kVectors>(p, then, unit, x);
+  switch (p.n - unit) {
+    case 3: return lanes_tile<T, Then, 3, kVectors>(p, then, unit, x);
+    case 2: return lanes_tile<T, Then, 2, kVectors>(p, then, unit, x);
+    case 1: return lanes_tile<T, Then, 1, kVectors>(p, then, unit, x);
+    default: return;
+  }
+}
+
+template <class T, class Then>
+void lanes_product(const LanesProduct<T>& p, const Then& then) {
+  Index x = 0;
+  for (; x + kLaneVectors * kLanes<T> <= p.width; x += kLaneVectors * kLanes<T>) {
+    lanes_column<T, Then, kLaneVectors>(p, then, x);
+  }
+  if constexpr (kLaneVectors == 4) {
+    if (x + 2 * kLanes<T> <= p.width) {
+      lanes_column<T, Then, 2>(p, then, x);
+      x += 2 * kLanes<T>;
+    }
+  }
+  if (x < p.width) lanes_column<T, Then, 1>(p, then, x);
+}
+
+// z = W a_prev + b.
+template <class T>
+CLEARPROP_INLINE LanesProduct<T> forward_of(const LanesLayer<T>& layer, const T* a_prev, T* z, Index width) {
+  return {a_prev, layer.W, layer.n_in, 1, layer.b, z, layer.n_in, layer.n_out, width};
+}
+
+// Softmax and functions of one's own per neuron --------------------------------------------------------------
+
+template <class T>
+void lanes_softmax(const T* z, T* a, Index n, Index width) {
+  const Mask<T> all = ~Mask<T>{};
+  for (Index x = 0; x < width; x += kLanes<T>) {
+    Vec<T> top = splat(-Format<T>::big), total{};
+    for (Index at = x; at < n * width; at += width)
+      top = at_least<T>(finite_or_low<T>(load(z + at), all), top);
+    for (Index at = x; at < n * width; at += width) {
+      const Vec<T> e = exp_capped<T>(finite_or_low<T>(load(z + at), all) - top);
+      total += e;
+      store(a + at, e);
+    }
+    for (Index at = x; at < n * width; at += width) store(a + at, quotient<T>(load(a + at), total));
+  }
+}
+
+template <class T>
+void lanes_softmax_slope(const T* a, T* delta, Index n, Index width) {
+  for (Index x = 0; x < width; x += kLanes<T>) {
+    Vec<T> mean{};
+    for (Index at = x; at < n * width; at += width) mean += load(a + at) * load(delta + at);
+    for (Index at = x; at < n * width; at += width) {
+      store(delta + at, load(a + at) * (load(delta + at) - mean));
+    }
+  }
+}
+
+template <class T>
+void lanes_activate(const Activation& f, const T* z, T* a, Index n, Index width) {
+  if (f.function == Function::softmax) return lanes_softmax(z, a, n, width);
+  if (f.function != Function::per_neuron) return activation_forward<T>(f, nullptr, z, a, n, width, width);
+  for (Index j = 0; j < n; ++j, z += width, a += width) {
+    activation_forward<T>(f.choices[f.choice_of[j]], nullptr, z, a, 1, width, width);
+  }
+}
+
+// One layer forward: z, and a = f(z), which may lie where z lies if f' follows from a.
+template <class T>
+void lanes_forward(const LanesLayer<T>& layer, const T* a_prev, T* z, T* a, Index width) {
+  if (layer.activation->function == Function::relu && z == a) {
+    return lanes_product<T>(forward_of(layer, a_prev, z, width), Rectified<T>{});
+  }
+  lanes_product<T>(forward_of(layer, a_prev, z, width), Kept<T>{});
+  if (layer.activation->function != Function::identity || z != a) {
+    lanes_activate<T>(*layer.activation, z, a, layer.n_out, width);
+  }
+}
+
+// delta: dC_x/da on entry, dC_x/dz on return.
+template <class T>
+void lanes_slope(const Activation& f, const T* z, const T* a, T* delta, Index n, Index width) {
+  if (f.function == Function::softmax) return lanes_softmax_slope(a, delta, n, width);
+  if (f.function != Function::per_neuron) {
+    return activation_backward<T>(f, nullptr, z, a, delta, nullptr, n, width, width);
+  }
+  for (Index j = 0; j < n; ++j, z += width, a += width, delta += width) {
+    activation_backward<T>(f.choices[f.choice_of[j]], nullptr, z, a, delta, nullptr, 1, width, width);
+  }
+}
+
+// dC_da_prev = W^T delta; where the layer below is given by its rectified activations, its dC_dz.
+template <class T>
+void lanes_back(const LanesLayer<T>& layer, const T* delta, const T* rectified, T* into, Index width) {
+  const LanesProduct<T> p{delta, layer.W, 1, layer.n_in, nullptr, into, layer.n_out, layer.n_in, width};
+  rectified != nullptr ? lanes_product<T>(p, RectifiedSlope<T>{rectified}) : lanes_product<T>(p, Kept<T>{});
+}
+
+// The gradient ---------------------------------------------------------------------------------------------
+
+constexpr int kSumRows = kRegisters == 32 ? 4 : 3;
+
+// Tiles of neurons by inputs: sums[j][k] += delta_j a_k over the vectors of the batch.
+template <class T, int kRows, int kColumns>
+CLEARPROP_INLINE void lanes_sums_tile(const LanesGradient<T>& p, Index j, Index k) {
+  Vec<T> c[kRows][kColumns];
+  T* sums = p.sums_W + (j * p.n_in + k) * kLanes<T>;
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int s = 0; s < kColumns; ++s) {
+      c[r][s] = p.first ? Vec<T>{} : load(sums + (r * p.n_in + s) * kLanes<T>);
+    }
+  }
+  const T* delta = p.delta + j * p.width;
+  const T* a = p.a + k * p.width;
+  for (Index x = 0; x < p.width; x += kLanes<T>) {
+    Vec<T> in[kColumns];
+#pragma GCC unroll 4
+    for (int s = 0; s < kColumns; ++s) in[s] = load(a + s * p.width + x);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const Vec<T> d = load(delta + r * p.width + x);
+#pragma GCC unroll 4
+      for (int s = 0; s < kColumns; ++s) c[r][s] = fused<T>(d, in[s], c[r][s]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int s = 0; s < kColumns; ++s) store(sums + (r * p.n_in + s) * kLanes<T>, c[r][s]);
+  }
+}
+
+template <class T, int kColumns>
+void lanes_sums_column(const LanesGradient<T>& shared, Index k) {
+  const LanesGradient<T> p = shared;
+  Index j = 0;
+  for (; j + kSumRows <= p.n_out; j += kSumRows) lanes_sums_tile<T, kSumRows, kColumns>(p, j, k);
+  switch (p.n_out - j) {
+    case 3: return lanes_sums_tile<T, kSumRows == 4 ? 3 : 1, kColumns>(p, j, k);
+    case 2: return lanes_sums_tile<T, 2, kColumns>(p, j, k);
+    case 1: return lanes_sums_tile<T, 1, kColumns>(p, j, k);
+    default: return;
+  }
+}
+
+// The sums of dC_dW and dC_db of one layer over one stretch of the batch.
+template <class T>
+void lanes_sums(const LanesGradient<T>& shared) {
+  const LanesGradient<T> p = shared;
+  Index k = 0;
+  for (; k + kSumRows <= p.n_in; k += kSumRows) lanes_sums_column<T, kSumRows>(p, k);
+  switch (p.n_in - k) {
+    case 3: lanes_sums_column<T, kSumRows == 4 ? 3 : 1>(p, k); break;
+    case 2: lanes_sums_column<T, 2>(p, k); break;
+    case 1: lanes_sums_column<T, 1>(p, k); break;
+    default: break;
+  }
+  if (p.sums_b == nullptr) return;
+  for (Index j = 0; j < p.n_out; ++j) {
+    T* sums = p.sums_b + j * kLanes<T>;
+    Vec<T> c = p.first ? Vec<T>{} : load(sums);
+    for (Index x = 0; x < p.width; x += kLanes<T>) c += load(p.delta + j * p.width + x);
+    store(sums, c);
+  }
+}
+
+// Adds to each lane of two vectors the one `half` away; of the two equal sums the first keeps a's where the bit
+// `half` of the lane is unset, and b's where it is set.
+template <class T, int half, int... lane>
+CLEARPROP_INLINE Vec<T> sum_of_pairs(Vec<T> a, Vec<T> b, std::integer_sequence<int, lane...>) {
+  constexpr int kSize = kLanes<T>;
+  return __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane : lane + kSize)...) +
+         __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane + half : lane - half + kSize)...);
+}
+
+// The sum of the lanes of as many vectors as there are lanes, side by side: each step halves what is left of
+// them, always in the same order.
+template <class T, int half = kLanes<T> / 2>
+CLEARPROP_INLINE Vec<T> sum_of_each(Vec<T>* row) {
+#pragma GCC unroll 8
+  for (int i = 0; i < half; ++i) {
+    row[i] = sum_of_pairs<T, half>(row[i], row[i + half], std::make_integer_sequence<int, kLanes<T>>());
+  }
+  if constexpr (half > 1) return sum_of_each<T, half / 2>(row);
+  return row[0];
+}
+
+// gradient[i] = scale * the sum of the lanes of sums[i]; count in whole vectors.
+template <class T>
+void lanes_total(const T* sums, Index count, double scale, T* gradient) {
+  const Vec<T> factor = splat(static_cast<T>(scale));
+  for (Index i = 0; i < count; i += kLanes<T>) {
+    Vec<T> row[kLanes<T>];
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes<T>; ++r) row[r] = load(sums + (i + r) * kLanes<T>);
+    store(gradient + i, sum_of_each<T>(row) * factor);
+  }
+}
+
+// The costs ------------------------------------------------------------------------------------------------
+
+template <class T>
+struct LanesPinball {  // the lanes are examples of one output
+  const double* quantiles;
+  double quantile;
+  CLEARPROP_INLINE Pinball<T> of(const Output<T>& o) const {
+    return {nullptr, quantiles == nullptr ? quantile : quantiles[o.column], 1};
+  }
+  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return of(o).value(o); }
+  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return of(o).error(o); }
+};
+
+// Sums of costs in float64, lane by lane, and then in one order.
+template <class T>
+struct LanesCosts {
+  double lanes[kLanes<T>] = {};
+
+  CLEARPROP_INLINE void add(Vec<T> costs, Vec<T> weights) {
+    for (int i = 0; i < kLanes<T>; ++i) {
+      lanes[i] += static_cast<double>(costs[i]) * static_cast<double>(weights[i]);
+    }
+  }
+  CLEARPROP_INLINE double total() const {
+    double sums[kLanes<T>];
+    for (int i = 0; i < kLanes<T>; ++i) sums[i] = lanes[i];
+    for (int half = kLanes<T> / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
+    }
+    return sums[0];
+  }
+};
+
+// The lanes from x on that hold examples, and their weights, 0 in the others.
+template <class T>
+CLEARPROP_INLINE Vec<T> weights_of(const LanesBatch<T>& b, Index x, Mask<T> real) {
+  return select<T>(real, b.weights == nullptr ? splat(T(1)) : load(b.weights + x), Vec<T>{});
+}
+
+template <class T, class C>
+double lanes_each(const C& cost, const Targets<T>& targets, const LanesBatch<T>& b, T share) {
+  LanesCosts<T> sum;
+  for (Index x = 0; x < b.width; x += kLanes<T>) {
+    const Mask<T> real = first<T>(b.rows - x);
+    const Vec<T> weights = weights_of<T>(b, x, real), factor = weights * share;
+    Vec<T> total{};
+    for (Index j = 0; j < b.n; ++j) {
+      const Index at = j * b.width + x;
+      const Output<T> o{load(b.z + at), load(b.a + at), targets(load(b.y + at)), j};
+      total += cost.value(o);
+      store(b.delta + at, select<T>(real, cost.error(o) * factor, Vec<T>{}));
+    }
+    sum.add(select<T>(real, total * share, Vec<T>{}), weights);
+  }
+  return sum.total();
+}
+
+// See softmax_example in costs.hpp.
+template <class T>
+double lanes_softmax_cross_entropy(const Targets<T>& targets, const LanesBatch<T>& b) {
+  constexpr T big = Format<T>::big;
+  LanesCosts<T> sum;
+  for (Index x = 0; x < b.width; x += kLanes<T>) {
+    const Mask<T> real = first<T>(b.rows - x);
+    const Vec<T> weights = weights_of<T>(b, x, real);
+    Vec<T> weight{}, product{}, largest_a{}, top = splat(-big);
+    for (Index at = x; at < b.n * b.width; at += b.width) {
+      weight += targets(load(b.y + at));
+      top = at_least<T>(load(b.z + at), top);
+      largest_a = at_least<T>(load(b.a + at), largest_a);
+    }
+    top = at_most<T>(top, splat(big));
+    for (Index at = x; at < b.n * b.width; at += b.width) {
+      const Vec<T> y = targets(load(b.y + at));
+      product += weighted<T>(y, below<T>(load(b.z + at), top));
+      const Vec<T> delta = (load(b.a + at) * weight - y) * weights;
+      store(b.delta + at, select<T>(real, delta, Vec<T>{}));
+    }
+    const Vec<T> value = T(0) - (weight * log<T>(largest_a) + product);
+    sum.add(select<T>(real, value, Vec<T>{}), weights);
+  }
+  return sum.total();
+}
+
+// The (weighted) sum of the costs, and the error of the outputs: dC_x/dz of a fused cost, else dC_x/da.
+template <class T>
+double lanes_cost(const Cost& cost, const LanesBatch<T>& b) {
+  const Targets<T> targets(cost, b.n);
+  const T mean = T(1) / static_cast<T>(b.n);
+  const auto use = [&](const auto& c, T share) { return lanes_each<T>(c, targets, b, share); };
+  switch (cost.function) {
+    case CostFunction::quadratic: return use(Quadratic<T>{}, T(1));
+    case CostFunction::mean_squared_error: return use(SquaredError<T>{}, mean);
+    case CostFunction::mean_absolute_error: return use(AbsoluteError<T>{}, mean);
+    case CostFunction::huber: return use(Huber<T>{splat(static_cast<T>(cost.option))}, mean);
+    case CostFunction::log_cosh: return use(LogCosh<T>{}, mean);
+    case CostFunction::pinball: return use(LanesPinball<T>{cost.quantiles, cost.option}, mean);
+    case CostFunction::poisson:
+      return cost.fused ? use(ExponentialPoisson<T>{}, T(1)) : use(Poisson<T>{}, T(1));
+    case CostFunction::binary_cross_entropy:
+      return cost.fused ? use(SigmoidBinaryCrossEntropy<T>{}, T(1)) : use(BinaryCrossEntropy<T>{}, T(1));
+    case CostFunction::cross_entropy:
+      return cost.fused ? lanes_softmax_cross_entropy<T>(targets, b) : use(CrossEntropy<T>{}, T(1));
+    case CostFunction::hinge: return use(Hinge<T>{}, T(1));
+    case CostFunction::squared_hinge: return use(SquaredHinge<T>{}, T(1));
+  }
+  return 0.0;
+}
+
+// How many examples are right ------------------------------------------------------------------------------
+
+// The first of the largest of each lane; NaN counts as larger than any number.
+template <class T>
+CLEARPROP_INLINE Mask<T> lanes_largest(const T* values, Index n, Index width) {
+  Vec<T> best = load(values);
+  Mask<T> at{};
+  for (Index j = 1; j < n; ++j) {
+    const Vec<T> v = load(values + j * width);
+    const Mask<T> more = ~(v <= best) & (best == best);
+    best = select<T>(more, v, best);
+    at = more ? Mask<T>{} + static_cast<Integer<T>>(j) : at;
+  }
+  return at;
+}
+
+template <class T>
+Index lanes_correct(Rule rule, double middle, const LanesBatch<T>& b) {
+  if (rule == Rule::none) return 0;
+  Mask<T> right{};  // -1 for each
+  for (Index x = 0; x < b.width; x += kLanes<T>) {
+    Mask<T> same = first<T>(b.rows - x);
+    if (rule == Rule::largest) {
+      same &= lanes_largest<T>(b.a + x, b.n, b.width) == lanes_largest<T>(b.y + x, b.n, b.width);
+    } else {
+      const Vec<T> edge = splat(static_cast<T>(middle));
+      for (Index at = x; at < b.n * b.width; at += b.width) {
+        same &= (load(b.a + at) > edge) == (load(b.y + at) > edge);
+      }
+    }
+    right += same;
+  }
+  Index correct = 0;
+  for (int i = 0; i < kLanes<T>; ++i) correct -= static_cast<Index>(right[i]);
+  return correct;
+}
+
+}  // namespace CLEARPROP_ISA
+}  // namespace clearprop
