@@ -4,6 +4,7 @@
 #include "activations.hpp"
 #include "costs.hpp"
 #include "lanes.hpp"
+#include "lanes_costs.hpp"
 #include "layers.hpp"
 #include "optimizers.hpp"
 #include "products.hpp"

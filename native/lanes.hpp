@@ -11,7 +11,6 @@
 #pragma once
 
 #include "activations.hpp"
-#include "costs.hpp"
 #include "products.hpp"
 
 namespace clearprop {
@@ -19,22 +18,35 @@ namespace CLEARPROP_ISA {
 
 // Between rows and lanes -----------------------------------------------------------------------------------
 
+// Of two vectors: in the first the lanes of both whose bit `half` is unset, in the second the others. Written
+// with constants: GCC makes the indices of a shuffle one by one where they come from a loop.
+template <class T, int half, int... lane>
+CLEARPROP_INLINE void change_places(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, lane...>) {
+  constexpr int kSize = kLanes<T>;
+  const Vec<T> low = __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane : lane - half + kSize)...);
+  b = __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane + half : lane + kSize)...);
+  a = low;
+}
+
+template <class T, int half = kLanes<T> / 2>
+CLEARPROP_INLINE void transpose_lanes(Vec<T>* row) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if ((i & half) != 0) continue;
+    change_places<T, half>(row[i], row[i + half], std::make_integer_sequence<int, kLanes<T>>());
+  }
+  if constexpr (half > 1) transpose_lanes<T, half / 2>(row);
+}
+
 // A square block of rows as lanes: out[k][i] = rows[i][k].
 template <class T>
 CLEARPROP_INLINE void block_into_lanes(const T* const* rows, Index column, T* out, Index width) {
-  constexpr int kSize = kLanes<T>;
-  Vec<T> row[kSize];
+  Vec<T> row[kLanes<T>];
 #pragma GCC unroll 16
-  for (int i = 0; i < kSize; ++i) row[i] = load(rows[i] + column);
-#pragma GCC unroll 4
-  for (int half = kSize / 2; half > 0; half /= 2) {
+  for (int i = 0; i < kLanes<T>; ++i) row[i] = load(rows[i] + column);
+  transpose_lanes<T>(row);
 #pragma GCC unroll 16
-    for (int i = 0; i < kSize; ++i) {
-      if ((i & half) == 0) exchange_halves<T>(row[i], row[i + half], half);
-    }
-  }
-#pragma GCC unroll 16
-  for (int k = 0; k < kSize; ++k) store(out + (column + k) * width, row[k]);
+  for (int k = 0; k < kLanes<T>; ++k) store(out + (column + k) * width, row[k]);
 }
 
 // Rows of X (·, n), by index, into lanes (n, width); the lanes after the last row repeat it. The rows that are
@@ -336,152 +348,6 @@ void lanes_total(const T* sums, Index count, double scale, T* gradient) {
     for (int r = 0; r < kLanes<T>; ++r) row[r] = load(sums + (i + r) * kLanes<T>);
     store(gradient + i, sum_of_each<T>(row) * factor);
   }
-}
-
-// The costs ------------------------------------------------------------------------------------------------
-
-template <class T>
-struct LanesPinball {  // the lanes are examples of one output
-  const double* quantiles;
-  double quantile;
-  CLEARPROP_INLINE Pinball<T> of(const Output<T>& o) const {
-    return {nullptr, quantiles == nullptr ? quantile : quantiles[o.column], 1};
-  }
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return of(o).value(o); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return of(o).error(o); }
-};
-
-// Sums of costs in float64, lane by lane, and then in one order.
-template <class T>
-struct LanesCosts {
-  double lanes[kLanes<T>] = {};
-
-  CLEARPROP_INLINE void add(Vec<T> costs, Vec<T> weights) {
-    for (int i = 0; i < kLanes<T>; ++i) {
-      lanes[i] += static_cast<double>(costs[i]) * static_cast<double>(weights[i]);
-    }
-  }
-  CLEARPROP_INLINE double total() const {
-    double sums[kLanes<T>];
-    for (int i = 0; i < kLanes<T>; ++i) sums[i] = lanes[i];
-    for (int half = kLanes<T> / 2; half > 0; half /= 2) {
-      for (int i = 0; i < half; ++i) sums[i] += sums[i + half];
-    }
-    return sums[0];
-  }
-};
-
-// The lanes from x on that hold examples, and their weights, 0 in the others.
-template <class T>
-CLEARPROP_INLINE Vec<T> weights_of(const LanesBatch<T>& b, Index x, Mask<T> real) {
-  return select<T>(real, b.weights == nullptr ? splat(T(1)) : load(b.weights + x), Vec<T>{});
-}
-
-template <class T, class C>
-double lanes_each(const C& cost, const Targets<T>& targets, const LanesBatch<T>& b, T share) {
-  LanesCosts<T> sum;
-  for (Index x = 0; x < b.width; x += kLanes<T>) {
-    const Mask<T> real = first<T>(b.rows - x);
-    const Vec<T> weights = weights_of<T>(b, x, real), factor = weights * share;
-    Vec<T> total{};
-    for (Index j = 0; j < b.n; ++j) {
-      const Index at = j * b.width + x;
-      const Output<T> o{load(b.z + at), load(b.a + at), targets(load(b.y + at)), j};
-      total += cost.value(o);
-      store(b.delta + at, select<T>(real, cost.error(o) * factor, Vec<T>{}));
-    }
-    sum.add(select<T>(real, total * share, Vec<T>{}), weights);
-  }
-  return sum.total();
-}
-
-// See softmax_example in costs.hpp.
-template <class T>
-double lanes_softmax_cross_entropy(const Targets<T>& targets, const LanesBatch<T>& b) {
-  constexpr T big = Format<T>::big;
-  LanesCosts<T> sum;
-  for (Index x = 0; x < b.width; x += kLanes<T>) {
-    const Mask<T> real = first<T>(b.rows - x);
-    const Vec<T> weights = weights_of<T>(b, x, real);
-    Vec<T> weight{}, product{}, largest_a{}, top = splat(-big);
-    for (Index at = x; at < b.n * b.width; at += b.width) {
-      weight += targets(load(b.y + at));
-      top = at_least<T>(load(b.z + at), top);
-      largest_a = at_least<T>(load(b.a + at), largest_a);
-    }
-    top = at_most<T>(top, splat(big));
-    for (Index at = x; at < b.n * b.width; at += b.width) {
-      const Vec<T> y = targets(load(b.y + at));
-      product += weighted<T>(y, below<T>(load(b.z + at), top));
-      const Vec<T> delta = (load(b.a + at) * weight - y) * weights;
-      store(b.delta + at, select<T>(real, delta, Vec<T>{}));
-    }
-    const Vec<T> value = T(0) - (weight * log<T>(largest_a) + product);
-    sum.add(select<T>(real, value, Vec<T>{}), weights);
-  }
-  return sum.total();
-}
-
-// The (weighted) sum of the costs, and the error of the outputs: dC_x/dz of a fused cost, else dC_x/da.
-template <class T>
-double lanes_cost(const Cost& cost, const LanesBatch<T>& b) {
-  const Targets<T> targets(cost, b.n);
-  const T mean = T(1) / static_cast<T>(b.n);
-  const auto use = [&](const auto& c, T share) { return lanes_each<T>(c, targets, b, share); };
-  switch (cost.function) {
-    case CostFunction::quadratic: return use(Quadratic<T>{}, T(1));
-    case CostFunction::mean_squared_error: return use(SquaredError<T>{}, mean);
-    case CostFunction::mean_absolute_error: return use(AbsoluteError<T>{}, mean);
-    case CostFunction::huber: return use(Huber<T>{splat(static_cast<T>(cost.option))}, mean);
-    case CostFunction::log_cosh: return use(LogCosh<T>{}, mean);
-    case CostFunction::pinball: return use(LanesPinball<T>{cost.quantiles, cost.option}, mean);
-    case CostFunction::poisson:
-      return cost.fused ? use(ExponentialPoisson<T>{}, T(1)) : use(Poisson<T>{}, T(1));
-    case CostFunction::binary_cross_entropy:
-      return cost.fused ? use(SigmoidBinaryCrossEntropy<T>{}, T(1)) : use(BinaryCrossEntropy<T>{}, T(1));
-    case CostFunction::cross_entropy:
-      return cost.fused ? lanes_softmax_cross_entropy<T>(targets, b) : use(CrossEntropy<T>{}, T(1));
-    case CostFunction::hinge: return use(Hinge<T>{}, T(1));
-    case CostFunction::squared_hinge: return use(SquaredHinge<T>{}, T(1));
-  }
-  return 0.0;
-}
-
-// How many examples are right ------------------------------------------------------------------------------
-
-// The first of the largest of each lane; NaN counts as larger than any number.
-template <class T>
-CLEARPROP_INLINE Mask<T> lanes_largest(const T* values, Index n, Index width) {
-  Vec<T> best = load(values);
-  Mask<T> at{};
-  for (Index j = 1; j < n; ++j) {
-    const Vec<T> v = load(values + j * width);
-    const Mask<T> more = ~(v <= best) & (best == best);
-    best = select<T>(more, v, best);
-    at = more ? Mask<T>{} + static_cast<Integer<T>>(j) : at;
-  }
-  return at;
-}
-
-template <class T>
-Index lanes_correct(Rule rule, double middle, const LanesBatch<T>& b) {
-  if (rule == Rule::none) return 0;
-  Mask<T> right{};  // -1 for each
-  for (Index x = 0; x < b.width; x += kLanes<T>) {
-    Mask<T> same = first<T>(b.rows - x);
-    if (rule == Rule::largest) {
-      same &= lanes_largest<T>(b.a + x, b.n, b.width) == lanes_largest<T>(b.y + x, b.n, b.width);
-    } else {
-      const Vec<T> edge = splat(static_cast<T>(middle));
-      for (Index at = x; at < b.n * b.width; at += b.width) {
-        same &= (load(b.a + at) > edge) == (load(b.y + at) > edge);
-      }
-    }
-    right += same;
-  }
-  Index correct = 0;
-  for (int i = 0; i < kLanes<T>; ++i) correct -= static_cast<Index>(right[i]);
-  return correct;
 }
 
 }  // namespace CLEARPROP_ISA
