@@ -5,6 +5,7 @@
 #include "costs.hpp"
 #include "lanes.hpp"
 #include "lanes_costs.hpp"
+#include "lanes_gradient.hpp"
 #include "layers.hpp"
 #include "optimizers.hpp"
 #include "products.hpp"
@@ -120,6 +121,8 @@ constexpr Kernels<T> table() {
   k.lanes_back = lanes_back<T>;
   k.lanes_slope = lanes_slope<T>;
   k.lanes_sums = lanes_sums<T>;
+  k.lanes_by_rows = lanes_by_rows<T>;
+  k.lanes_bias_sums = lanes_bias_sums<T>;
   k.lanes_total = lanes_total<T>;
   k.lanes_cost = lanes_cost<T>;
   k.lanes_correct = lanes_correct<T>;

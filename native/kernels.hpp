@@ -67,7 +67,8 @@ struct LanesLayer {
   Index n_in, n_out;
   const Activation* activation;
   const T* W;
-  const T* b;  // or null
+  Index step_out, step_in;  // from the weight of one neuron, of one input, to that of the next
+  const T* b;               // or null
 };
 
 // Rows of a matrix by index, and how many after them will be read next.
@@ -86,14 +87,16 @@ struct LanesBatch {
   Index rows, n, width;
 };
 
+// A sum over the examples for each weight: of the errors times the inputs, one of which is the fast side.
 template <class T>
 struct LanesGradient {
-  const T* delta;
-  const T* a;
-  Index n_in, n_out, width;
-  T* sums_W;   // (n_out, n_in), a vector each
-  T* sums_b;   // (n_out), or null
-  bool first;  // the sums begin here, else they go on
+  const T* slow;
+  const T* fast;
+  Index n_slow, n_fast, rows, width;
+  T* into;     // (n_slow, n_fast): a vector each of lanes_sums, a number each of lanes_by_rows
+  bool first;  // lanes_sums: the sums begin here, else they go on
+  double scale;
+  T* room;  // lanes_by_rows: (width) vectors
 };
 
 template <class T>
@@ -164,6 +167,8 @@ struct Kernels {
   void (*lanes_back)(const LanesLayer<T>&, const T* delta, const T* rectified, T* into, Index width);
   void (*lanes_slope)(const Activation&, const T* z, const T* a, T* delta, Index n, Index width);
   void (*lanes_sums)(const LanesGradient<T>&);
+  void (*lanes_by_rows)(const LanesGradient<T>&);
+  void (*lanes_bias_sums)(const T* delta, Index n, Index width, T* sums, bool first);
   void (*lanes_total)(const T* sums, Index count, double scale, T* gradient);
   double (*lanes_cost)(const Cost&, const LanesBatch<T>&);
   Index (*lanes_correct)(Rule, double middle, const LanesBatch<T>&);

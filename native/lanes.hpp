@@ -1,13 +1,14 @@
 // The passes of a small network with the examples of a batch in the lanes.
 //
 // Everything here is a matrix (units, width): one row per unit, the examples side by side in whole vectors.
-// Weights are read one number at a time and lie as in theta, W (n_out, n_in). So no lane is lost however few
+// Weights are read one number at a time, so it does not matter how they lie: along the inputs where a layer has
+// more of those, else along the neurons; these are the "fast" side of a gradient. So no lane is lost however few
 // units a layer has; what is lost is the lanes after the last example, which repeat it and whose error is 0.
 //
 //   forward     z_j = b_j + sum_k W_jk a_k
 //   back        dC_da_k = sum_j W_jk delta_j
-//   gradient    one vector of sums per parameter, over the vectors of the batch; then as many of them as
-//               there are lanes are added up at once, by transposing them
+//
+// The gradient is in lanes_gradient.hpp, the costs in lanes_costs.hpp.
 #pragma once
 
 #include "activations.hpp"
@@ -56,6 +57,11 @@ void lanes_gather(const LanesRows<T>& t, T* out, Index width) {
   for (Index at = 0; at < t.ahead; ++at) __builtin_prefetch(t.X + t.which[t.rows + at] * t.x_row);
   for (Index first = 0; first < t.rows; first += kLanes<T>) {
     const Index count = t.rows - first < kLanes<T> ? t.rows - first : kLanes<T>;
+    if (count == 1) {
+      const T* row = t.X + t.which[first] * t.x_row;
+      for (Index k = 0; k < t.n; ++k) store(out + k * width + first, splat(row[k]));
+      break;
+    }
     const T* rows[kLanes<T>];
     for (int i = 0; i < kLanes<T>; ++i)
       rows[i] = t.X + t.which[first + (i < count ? i : count - 1)] * t.x_row;
@@ -112,7 +118,7 @@ struct RectifiedSlope {  // dC_dz = dC_da where a > 0
 template <class T, class Then, int kUnits, int kVectors>
 CLEARPROP_INLINE void lanes_tile(const LanesProduct<T>& p, const Then& then, Index unit, Index x) {
   Vec<T> c[kUnits][kVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kUnits; ++i) {
     const Vec<T> bias = p.biases == nullptr ? Vec<T>{} : splat(p.biases[unit + i]);
 #pragma GCC unroll 4
@@ -124,14 +130,14 @@ CLEARPROP_INLINE void lanes_tile(const LanesProduct<T>& p, const Then& then, Ind
     Vec<T> a[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) a[v] = load(in + v * kLanes<T>);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < kUnits; ++i) {
       const Vec<T> w = splat(weights[i * p.weights_unit]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) c[i][v] = fused<T>(w, a[v], c[i][v]);
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int i = 0; i < kUnits; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
@@ -175,7 +181,7 @@ void lanes_product(const LanesProduct<T>& p, const Then& then) {
 // z = W a_prev + b.
 template <class T>
 CLEARPROP_INLINE LanesProduct<T> forward_of(const LanesLayer<T>& layer, const T* a_prev, T* z, Index width) {
-  return {a_prev, layer.W, layer.n_in, 1, layer.b, z, layer.n_in, layer.n_out, width};
+  return {a_prev, layer.W, layer.step_out, layer.step_in, layer.b, z, layer.n_in, layer.n_out, width};
 }
 
 // Softmax and functions of one's own per neuron --------------------------------------------------------------
@@ -243,111 +249,9 @@ void lanes_slope(const Activation& f, const T* z, const T* a, T* delta, Index n,
 // dC_da_prev = W^T delta; where the layer below is given by its rectified activations, its dC_dz.
 template <class T>
 void lanes_back(const LanesLayer<T>& layer, const T* delta, const T* rectified, T* into, Index width) {
-  const LanesProduct<T> p{delta, layer.W, 1, layer.n_in, nullptr, into, layer.n_out, layer.n_in, width};
+  const LanesProduct<T> p{delta, layer.W,     layer.step_in, layer.step_out, nullptr,
+                          into,  layer.n_out, layer.n_in,    width};
   rectified != nullptr ? lanes_product<T>(p, RectifiedSlope<T>{rectified}) : lanes_product<T>(p, Kept<T>{});
-}
-
-// The gradient ---------------------------------------------------------------------------------------------
-
-constexpr int kSumRows = kRegisters == 32 ? 4 : 3;
-
-// Tiles of neurons by inputs: sums[j][k] += delta_j a_k over the vectors of the batch.
-template <class T, int kRows, int kColumns>
-CLEARPROP_INLINE void lanes_sums_tile(const LanesGradient<T>& p, Index j, Index k) {
-  Vec<T> c[kRows][kColumns];
-  T* sums = p.sums_W + (j * p.n_in + k) * kLanes<T>;
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int s = 0; s < kColumns; ++s) {
-      c[r][s] = p.first ? Vec<T>{} : load(sums + (r * p.n_in + s) * kLanes<T>);
-    }
-  }
-  const T* delta = p.delta + j * p.width;
-  const T* a = p.a + k * p.width;
-  for (Index x = 0; x < p.width; x += kLanes<T>) {
-    Vec<T> in[kColumns];
-#pragma GCC unroll 4
-    for (int s = 0; s < kColumns; ++s) in[s] = load(a + s * p.width + x);
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-      const Vec<T> d = load(delta + r * p.width + x);
-#pragma GCC unroll 4
-      for (int s = 0; s < kColumns; ++s) c[r][s] = fused<T>(d, in[s], c[r][s]);
-    }
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int s = 0; s < kColumns; ++s) store(sums + (r * p.n_in + s) * kLanes<T>, c[r][s]);
-  }
-}
-
-template <class T, int kColumns>
-void lanes_sums_column(const LanesGradient<T>& shared, Index k) {
-  const LanesGradient<T> p = shared;
-  Index j = 0;
-  for (; j + kSumRows <= p.n_out; j += kSumRows) lanes_sums_tile<T, kSumRows, kColumns>(p, j, k);
-  switch (p.n_out - j) {
-    case 3: return lanes_sums_tile<T, kSumRows == 4 ? 3 : 1, kColumns>(p, j, k);
-    case 2: return lanes_sums_tile<T, 2, kColumns>(p, j, k);
-    case 1: return lanes_sums_tile<T, 1, kColumns>(p, j, k);
-    default: return;
-  }
-}
-
-// The sums of dC_dW and dC_db of one layer over one stretch of the batch.
-template <class T>
-void lanes_sums(const LanesGradient<T>& shared) {
-  const LanesGradient<T> p = shared;
-  Index k = 0;
-  for (; k + kSumRows <= p.n_in; k += kSumRows) lanes_sums_column<T, kSumRows>(p, k);
-  switch (p.n_in - k) {
-    case 3: lanes_sums_column<T, kSumRows == 4 ? 3 : 1>(p, k); break;
-    case 2: lanes_sums_column<T, 2>(p, k); break;
-    case 1: lanes_sums_column<T, 1>(p, k); break;
-    default: break;
-  }
-  if (p.sums_b == nullptr) return;
-  for (Index j = 0; j < p.n_out; ++j) {
-    T* sums = p.sums_b + j * kLanes<T>;
-    Vec<T> c = p.first ? Vec<T>{} : load(sums);
-    for (Index x = 0; x < p.width; x += kLanes<T>) c += load(p.delta + j * p.width + x);
-    store(sums, c);
-  }
-}
-
-// Adds to each lane of two vectors the one `half` away; of the two equal sums the first keeps a's where the bit
-// `half` of the lane is unset, and b's where it is set.
-template <class T, int half, int... lane>
-CLEARPROP_INLINE Vec<T> sum_of_pairs(Vec<T> a, Vec<T> b, std::integer_sequence<int, lane...>) {
-  constexpr int kSize = kLanes<T>;
-  return __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane : lane + kSize)...) +
-         __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane + half : lane - half + kSize)...);
-}
-
-// The sum of the lanes of as many vectors as there are lanes, side by side: each step halves what is left of
-// them, always in the same order.
-template <class T, int half = kLanes<T> / 2>
-CLEARPROP_INLINE Vec<T> sum_of_each(Vec<T>* row) {
-#pragma GCC unroll 8
-  for (int i = 0; i < half; ++i) {
-    row[i] = sum_of_pairs<T, half>(row[i], row[i + half], std::make_integer_sequence<int, kLanes<T>>());
-  }
-  if constexpr (half > 1) return sum_of_each<T, half / 2>(row);
-  return row[0];
-}
-
-// gradient[i] = scale * the sum of the lanes of sums[i]; count in whole vectors.
-template <class T>
-void lanes_total(const T* sums, Index count, double scale, T* gradient) {
-  const Vec<T> factor = splat(static_cast<T>(scale));
-  for (Index i = 0; i < count; i += kLanes<T>) {
-    Vec<T> row[kLanes<T>];
-#pragma GCC unroll 16
-    for (int r = 0; r < kLanes<T>; ++r) row[r] = load(sums + (i + r) * kLanes<T>);
-    store(gradient + i, sum_of_each<T>(row) * factor);
-  }
 }
 
 }  // namespace CLEARPROP_ISA

@@ -9,10 +9,15 @@ namespace clearprop {
 
 namespace {
 
-// Where lanes of examples were measured to beat panels of neurons.
-constexpr Index kNarrow = 16, kFewWeights = 2000;
+// Where lanes of examples were measured to beat panels of neurons: by up to 5 times from 16 examples on. With one
+// to four examples they take up to a third longer at these limits, and beyond them more.
+constexpr Index kNarrow = 16, kFewInputs = 32, kFewWeights = 2000;
 // Bytes of activations and errors that a stretch of the batch may take.
-constexpr Index kStretchBytes = Index{1} << 15;
+constexpr Index kStretchBytes = Index{1} << 17;
+// Weights of a layer from which on they have whole vectors of their own.
+constexpr Index kApart = 48;
+// How many operations of turning units into rows are as much work as adding up the lanes of one sum.
+constexpr Index kTurns = 12;
 // While steps are shorter than this, the clock is looked at once in so much time.
 constexpr double kClockSeconds = 2e-5;
 
@@ -21,10 +26,14 @@ bool elementwise(const Activation& f) {
          f.function != Function::per_neuron;
 }
 
+// Whether weights lie along the inputs of a neuron, as in theta: along the longer side.
+bool along_inputs(const Operation& op) { return op.n_in >= op.n_out; }
+
 }  // namespace
 
 template <class T>
 bool Small<T>::takes(const Program& program) {
+  if (getenv("CP_PANELS")) return false;
   Index weights = 0;
   for (std::size_t i = 0; i < program.operations.size(); ++i) {
     const Operation& op = program.operations[i];
@@ -37,7 +46,7 @@ bool Small<T>::takes(const Program& program) {
     if (std::min(op.n_in, op.n_out) > kNarrow || std::max(op.n_in, op.n_out) > kFewWeights) return false;
     weights += op.n_in * op.n_out;
   }
-  return weights <= kFewWeights && program.n_buffers == 0;
+  return weights <= kFewWeights && program.n_in <= kFewInputs && program.n_buffers == 0;
 }
 
 template <class T>
@@ -71,13 +80,21 @@ void Small<T>::lay_out() {
   x_error_.resize(program_.n_in * stretch_);
   y_.resize(program_.n_out * stretch_);
   weights_.resize(stretch_);
+  room_.resize(stretch_ * lanes);
   for (Layer& layer : layers_) {
     const Operation& op = *layer.op;
     layer.z.resize(op.n_out * stretch_);
     layer.a.resize(op.n_out * stretch_);
     layer.error.resize(op.n_out * stretch_);
     const T* own = parameters_.data();
-    layer.kernel = {op.n_in, op.n_out, &op.activation, own + layer.W, op.b >= 0 ? own + layer.b : nullptr};
+    const bool along = along_inputs(op);
+    layer.kernel = {op.n_in,
+                    op.n_out,
+                    &op.activation,
+                    own + layer.W,
+                    along ? op.n_in : 1,
+                    along ? 1 : op.n_out,
+                    op.b >= 0 ? own + layer.b : nullptr};
   }
 }
 
@@ -88,39 +105,25 @@ void Small<T>::take_region(double scale, double decay) {
     if (region.scale == scale && region.decay == decay) return;
   }
   const Index begin = n_packed_;
-  for (Layer& layer : layers_) {
-    const Operation& op = *layer.op;
-    if (op.scale_W != scale || op.decay_W != decay) continue;
-    layer.W = std::exchange(n_packed_, n_packed_ + op.n_in * op.n_out);
-  }
+  const auto take_weights = [&](bool apart) {
+    for (Layer& layer : layers_) {
+      const Operation& op = *layer.op;
+      const Index count = op.n_in * op.n_out;
+      if (op.scale_W != scale || op.decay_W != decay || (count >= kApart) != apart) continue;
+      layer.apart = apart;
+      layer.W = std::exchange(n_packed_, n_packed_ + (apart ? padded(count) : count));
+    }
+  };
+  take_weights(true);
+  const Index together = n_packed_;
+  take_weights(false);
   for (Layer& layer : layers_) {
     const Operation& op = *layer.op;
     if (op.b < 0 || op.scale_b != scale || op.decay_b != decay) continue;
     layer.b = std::exchange(n_packed_, n_packed_ + op.n_out);
   }
-  n_packed_ = begin + padded(n_packed_ - begin);
-  if (n_packed_ > begin) regions_.push_back({scale, decay, begin, n_packed_});
-}
-
-template <class T>
-template <class Copy>
-void Small<T>::each_parameter(const Copy& copy) const {
-  for (const Layer& layer : layers_) {
-    copy(layer.op->W, layer.W, layer.op->n_in * layer.op->n_out);
-    if (layer.op->b >= 0) copy(layer.op->b, layer.b, layer.op->n_out);
-  }
-}
-
-template <class T>
-void Small<T>::pack(const T* theta, T* packed) const {
-  each_parameter(
-      [&](Index from, Index to, Index n) { std::copy(theta + from, theta + from + n, packed + to); });
-}
-
-template <class T>
-void Small<T>::unpack(const T* packed, T* theta) const {
-  each_parameter(
-      [&](Index to, Index from, Index n) { std::copy(packed + from, packed + from + n, theta + to); });
+  n_packed_ = together + padded(n_packed_ - together);
+  if (n_packed_ > begin) regions_.push_back({scale, decay, begin, together, n_packed_});
 }
 
 template <class T>
@@ -177,9 +180,9 @@ LanesBatch<T> Small<T>::outcome(Index rows, Index width, bool keep_z, bool weigh
           last.error.data(),  rows,          program_.n_out, width};
 }
 
-// From the error of the outputs to the sums of every gradient, which begin with the first stretch.
+// From the error of the outputs to every gradient.
 template <class T>
-void Small<T>::backward(Index width, bool keep_z, bool first, std::vector<Seen<T>>* seen, Index at,
+void Small<T>::backward(Index width, bool keep_z, Index all_rows, std::vector<Seen<T>>* seen, Index at,
                         Index rows) {
   bool sloped = program_.cost.fused;  // whether error is dC_dz already
   for (std::size_t i = layers_.size(); i-- > 0;) {
@@ -197,10 +200,55 @@ void Small<T>::backward(Index width, bool keep_z, bool first, std::vector<Seen<T
       if (seen != nullptr) note((*seen)[i].handed_back, into, at, rows, op.n_in);
     }
     const T* a_prev = below != nullptr ? below->a.data() : x_.data();
-    T* sums = sums_.data();
-    k_.lanes_sums({delta, a_prev, op.n_in, op.n_out, width, sums + layer.W * k_.lanes,
-                   op.b >= 0 ? sums + layer.b * k_.lanes : nullptr, first});
+    gradient(layer, a_prev, width, rows, all_rows, at == 0);
   }
+}
+
+// The gradient of one layer over one stretch of the batch: sums, which are added up when all stretches are done,
+// or, where the batch is one short stretch, the gradient itself.
+template <class T>
+void Small<T>::gradient(Layer& layer, const T* a_prev, Index width, Index rows, Index all_rows, bool first) {
+  const Operation& op = *layer.op;
+  const T* delta = layer.error.data();
+  const bool along = along_inputs(op), whole = rows == all_rows;
+  LanesGradient<T> g{along ? delta : a_prev,
+                     along ? a_prev : delta,
+                     along ? op.n_out : op.n_in,
+                     along ? op.n_in : op.n_out,
+                     rows,
+                     width,
+                     gradient_.data() + layer.W,
+                     first,
+                     1.0 / static_cast<double>(all_rows),
+                     room_.data()};
+  layer.summed = !(whole && layer.apart && rows * padded(g.n_fast) <= kTurns * g.n_slow * g.n_fast);
+  if (!layer.summed) {
+    k_.lanes_by_rows(g);
+  } else if (all_rows > 1) {
+    g.into = sums_.data() + layer.W * k_.lanes;
+    k_.lanes_sums(g);
+  } else {
+    for (Index i = 0; i < g.n_slow * g.n_fast; ++i) {
+      g.into[i] = g.slow[i / g.n_fast * width] * g.fast[i % g.n_fast * width];
+    }
+  }
+  if (op.b < 0) return;
+  if (all_rows > 1)
+    return k_.lanes_bias_sums(delta, op.n_out, width, sums_.data() + layer.b * k_.lanes, first);
+  for (Index j = 0; j < op.n_out; ++j) gradient_.data()[layer.b + j] = delta[j * width];
+}
+
+// Adds up the lanes of what was summed.
+template <class T>
+void Small<T>::add_up(Index rows) {
+  const double scale = 1.0 / static_cast<double>(rows);
+  const auto total = [&](Index begin, Index count) {
+    k_.lanes_total(sums_.data() + begin * k_.lanes, count, scale, gradient_.data() + begin);
+  };
+  for (const Layer& layer : layers_) {
+    if (layer.apart && layer.summed) total(layer.W, padded(layer.op->n_in * layer.op->n_out));
+  }
+  for (const Region& r : regions_) total(r.together, r.end - r.together);
 }
 
 // The whole batch, stretch by stretch: its cost, and its gradient. With `seen` everything on the way is kept.
@@ -221,9 +269,9 @@ void Small<T>::pass(Batch& batch, std::vector<Seen<T>>* seen, T* z, T* a) {
     }
     batch.cost += k_.lanes_cost(program_.cost, out);
     batch.correct += k_.lanes_correct(batch.rule, batch.middle, out);
-    backward(width, keep_z, at == 0, seen, at, rows);
+    backward(width, keep_z, batch.rows, seen, at, rows);
   }
-  k_.lanes_total(sums_.data(), n_packed_, 1.0 / static_cast<double>(batch.rows), gradient_.data());
+  if (batch.rows > 1) add_up(batch.rows);
 }
 
 template <class T>
@@ -274,23 +322,6 @@ void Small<T>::shape_gradient(double eta, Index step, Index rows) {
   if (o.clip_norm > 0.0 && std::isfinite(norm) && norm > o.clip_norm)
     k_.scale(g, n_packed_, o.clip_norm / norm);
   if (o.clip_value > 0.0) k_.clip(g, n_packed_, o.clip_value);
-}
-
-// The weights of each neuron whose norm exceeds the limit are scaled down to it; biases stay.
-template <class T>
-void Small<T>::limit_norms() {
-  for (const Layer& layer : layers_) {
-    const Operation& op = *layer.op;
-    if (op.scale_W == 0.0) continue;
-    for (T* w = parameters_.data() + layer.W; w < parameters_.data() + layer.W + op.n_in * op.n_out;
-         w += op.n_in) {
-      double square = 0.0;
-      for (Index k = 0; k < op.n_in; ++k) square += static_cast<double>(w[k]) * w[k];
-      const double norm = std::sqrt(square);
-      if (!(norm > optimizer_.max_norm) || !std::isfinite(norm)) continue;
-      for (Index k = 0; k < op.n_in; ++k) w[k] *= static_cast<T>(optimizer_.max_norm / norm);
-    }
-  }
 }
 
 // -- many steps --------------------------------------------------------------------------------------

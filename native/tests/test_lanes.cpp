@@ -94,7 +94,7 @@ static void test_products(Index n_in, Index n_out, Index rows) {
     Activation activation;
     activation.function = f;
     for (const bool biases : {false, true}) {
-      const LanesLayer<T> layer{n_in, n_out, &activation, W.data(), biases ? b.data() : nullptr};
+      const LanesLayer<T> layer{n_in, n_out, &activation, W.data(), n_in, 1, biases ? b.data() : nullptr};
       vector<T> z(static_cast<std::size_t>(n_out * width)), out(z), same(z);
       k.lanes_forward(layer, a.data(), z.data(), out.data(), width);
       if (f != Function::tanh) k.lanes_forward(layer, a.data(), same.data(), same.data(), width);
@@ -115,7 +115,9 @@ static void test_products(Index n_in, Index n_out, Index rows) {
     }
   }
   Activation identity;
-  const LanesLayer<T> layer{n_in, n_out, &identity, W.data(), b.data()};
+  vector<T> along_neurons(W);
+  for (Index i = 0; i < n_in * n_out; ++i) along_neurons[i % n_in * n_out + i / n_in] = W[i];
+  const LanesLayer<T> layer{n_in, n_out, &identity, along_neurons.data(), 1, n_out, b.data()};
   vector<T> into(static_cast<std::size_t>(n_in * width)), sloped(into);
   k.lanes_back(layer, delta.data(), nullptr, into.data(), width);
   k.lanes_back(layer, delta.data(), a.data(), sloped.data(), width);
@@ -131,29 +133,41 @@ static void test_products(Index n_in, Index n_out, Index rows) {
   }
 }
 
-// The sums of a gradient, in one go and in two stretches.
+// A gradient by sums, in one stretch and in two, and by rows.
 template <class T>
-static void test_gradient(Index n_in, Index n_out, Index rows) {
+static void test_gradient(Index n_fast, Index n_slow, Index rows) {
   const Kernels<T>& k = table_of<T>();
-  const Index width = padded<T>(rows), weights = n_in * n_out, count = padded<T>(weights + n_out);
-  const vector<T> a = numbers<T>(n_in * width), delta = numbers<T>(n_out * width);
-  vector<T> sums(static_cast<std::size_t>(count * kLanes<T>)), gradient(static_cast<std::size_t>(count));
+  const Index width = padded<T>(rows), weights = n_fast * n_slow, count = padded<T>(weights + n_slow);
+  const vector<T> fast = numbers<T>(n_fast * width);
+  vector<T> slow = numbers<T>(n_slow * width);
+  for (Index i = 0; i < n_slow * width; ++i) {
+    if (i % width >= rows) slow[i] = T(0);  // as the errors of lanes without an example are
+  }
+  vector<T> sums(static_cast<std::size_t>(count * kLanes<T>)), gradient(static_cast<std::size_t>(count)),
+      at_once(static_cast<std::size_t>(weights) + 1, T(-77)),
+      room(static_cast<std::size_t>(width * kLanes<T>));
+  k.lanes_by_rows(
+      {slow.data(), fast.data(), n_slow, n_fast, rows, width, at_once.data(), true, 0.5, room.data()});
+  check(at_once.back() == T(-77), "a write after the end of a gradient", n_fast, n_slow, rows);
   for (const int stretches : {1, 2}) {
     for (int s = 0; s < stretches; ++s) {
-      k.lanes_sums({delta.data(), a.data(), n_in, n_out, width, sums.data(),
-                    sums.data() + weights * kLanes<T>, s == 0});
+      k.lanes_sums(
+          {slow.data(), fast.data(), n_slow, n_fast, rows, width, sums.data(), s == 0, 0.5, nullptr});
+      k.lanes_bias_sums(slow.data(), n_slow, width, sums.data() + weights * kLanes<T>, s == 0);
     }
     k.lanes_total(sums.data(), count, 0.5, gradient.data());
     for (Index i = 0; i < count; ++i) {
-      const bool bias = i >= weights, padding = i >= weights + n_out;
+      const bool bias = i >= weights, padding = i >= weights + n_slow;
       Real want = 0, size = 1;
-      for (Index x = 0; x < width && !padding; ++x) {
-        const Real d = delta[(bias ? i - weights : i / n_in) * width + x];
-        const Real each = bias ? d : d * a[(i % n_in) * width + x];
+      for (Index x = 0; x < rows && !padding; ++x) {
+        const Real d = slow[(bias ? i - weights : i / n_fast) * width + x];
+        const Real each = bias ? d : d * fast[(i % n_fast) * width + x];
         want += stretches * 0.5L * each;
         size += std::fabs(each);
       }
-      check(near(gradient[i], want, size), "gradient", n_in, n_out, rows);
+      check(near(gradient[i], want, size), "gradient", n_fast, n_slow, rows);
+      if (stretches == 1 && !bias)
+        check(near(at_once[i], want, size), "gradient by rows", n_fast, n_slow, rows);
     }
   }
 }
@@ -264,7 +278,7 @@ static void test_softmax(Index rows, Index n) {
   for (Index j = 0; j < n; ++j) eye[j * n + j] = T(1);
   const vector<T> finite = numbers<T>(n * b.width);
   // Through a layer that hands its input on; infinities would be NaN there, so they are left to the engine.
-  const LanesLayer<T> layer{n, n, &f, eye.data(), nullptr};
+  const LanesLayer<T> layer{n, n, &f, eye.data(), n, 1, nullptr};
   vector<T> z(finite.size()), a(finite.size());
   k.lanes_forward(layer, finite.data(), z.data(), a.data(), b.width);
   for (Index x = 0; x < b.width; ++x) {
