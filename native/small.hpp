@@ -56,7 +56,6 @@ class Small {
     Index rows, ahead = 0;
     Rule rule = Rule::none;
     double middle = 0.0;
-    T* outputs = nullptr;
     double cost = 0.0;
     Index correct = 0;
   };
