@@ -5,12 +5,15 @@
 #include <limits>
 
 #include "pass.hpp"
+#include "small.hpp"
 
 namespace clearprop {
 
 namespace {
 
 constexpr Index kOutputRows = 1024;  // rows that inference works on at a time
+
+}  // namespace
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -27,7 +30,6 @@ int slots_of(const Optimizer& o) {
   return 0;
 }
 
-// The numbers of one step for parameters with these factors. step counts from 1.
 StepNumbers numbers_of(const Optimizer& o, double eta, Index step, double scale, double decay) {
   StepNumbers s;
   s.frozen = scale == 0.0;
@@ -69,15 +71,30 @@ StepNumbers numbers_of(const Optimizer& o, double eta, Index step, double scale,
   return s;
 }
 
-}  // namespace
+StepNumbers penalised_numbers(const Optimizer& o, double eta, Index step, double scale, double decay,
+                              Index rows) {
+  StepNumbers s = numbers_of(o, eta, step, scale, decay);
+  const double divisor = o.penalty_divisor == 1   ? o.examples
+                         : o.penalty_divisor == 2 ? static_cast<double>(rows)
+                                                  : 1.0;
+  s.l1 = o.l1 * decay / divisor;
+  s.l2 = o.l2 * decay / divisor;
+  return s;
+}
 
 template <class T>
 struct Machine<T>::Body : Pass<T> {
-  using Pass<T>::Pass;
   using Pass<T>::k;
   using Pass<T>::program;
   using Pass<T>::places;
   using Pass<T>::row;
+
+  // Does all of it where the network is small; the panels then hold nothing.
+  std::unique_ptr<Small<T>> small;
+
+  Body(Program p, const InstructionSet& s, int threads) : Pass<T>(std::move(p), s, threads) {
+    if (Small<T>::takes(program)) small = std::make_unique<Small<T>>(program, k);
+  }
 
   void set_optimizer(const Optimizer& o) {
     this->optimizer = o;
@@ -166,14 +183,7 @@ struct Machine<T>::Body : Pass<T> {
   }
 
   StepNumbers numbers(double eta, Index step, double scale, double decay, Index rows) const {
-    const Optimizer& o = this->optimizer;
-    StepNumbers s = numbers_of(o, eta, step, scale, decay);
-    const double divisor = o.penalty_divisor == 1   ? o.examples
-                           : o.penalty_divisor == 2 ? static_cast<double>(rows)
-                                                    : 1.0;
-    s.l1 = o.l1 * decay / divisor;
-    s.l2 = o.l2 * decay / divisor;
-    return s;
+    return penalised_numbers(this->optimizer, eta, step, scale, decay, rows);
   }
 
   // The parameters that are no panels: offset, padded count, of an operation.
@@ -483,10 +493,12 @@ int Machine<T>::threads() const {
 }
 template <class T>
 void Machine<T>::read_theta(const T* theta) {
+  if (body_->small) return body_->small->read_theta(theta);
   body_->pack_all(theta, body_->parameters.data());
 }
 template <class T>
 void Machine<T>::write_theta(T* theta) const {
+  if (body_->small) return body_->small->write_theta(theta);
   body_->unpack_all(body_->parameters.data(), theta);
 }
 template <class T>
@@ -500,6 +512,7 @@ void Machine<T>::write_buffers(T* buffers) const {
 template <class T>
 void Machine<T>::set_optimizer(const Optimizer& optimizer) {
   body_->set_optimizer(optimizer);
+  if (body_->small) body_->small->set_optimizer(optimizer);
 }
 template <class T>
 int Machine<T>::slot_count() const {
@@ -507,20 +520,23 @@ int Machine<T>::slot_count() const {
 }
 template <class T>
 void Machine<T>::read_slot(int slot, const T* flat) {
+  if (body_->small) return body_->small->read_slot(slot, flat);
   body_->pack_all(flat, body_->slots[slot].data());
 }
 template <class T>
 void Machine<T>::write_slot(int slot, T* flat) const {
+  if (body_->small) return body_->small->write_slot(slot, flat);
   body_->unpack_all(body_->slots[slot].data(), flat);
 }
 template <class T>
 Done Machine<T>::train(const Steps<T>& steps) {
   const FlushToZero flush;
-  return body_->train(steps);
+  return body_->small ? body_->small->train(steps) : body_->train(steps);
 }
 template <class T>
 void Machine<T>::output(const T* X, Index x_row, Index rows, T* z, T* a) {
   const FlushToZero flush;
+  if (body_->small) return body_->small->output(X, x_row, rows, z, a);
   body_->output(X, x_row, rows, z, a);
 }
 template <class T>
@@ -528,6 +544,7 @@ void Machine<T>::look(const Data<T>& data, Index rows, bool training, std::uint6
                       const std::int64_t* examples, std::vector<Seen<T>>* seen, T* gradient, T* new_buffers,
                       T* z, T* a, bool records) {
   const FlushToZero flush;
+  if (body_->small) return body_->small->look(data, rows, seen, gradient, z, a, records);
   body_->look(data, rows, training, seed, step, examples, seen, gradient, new_buffers, z, a, records);
 }
 

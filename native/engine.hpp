@@ -58,6 +58,16 @@ struct Optimizer {
   double clip_norm = 0.0, clip_value = 0.0, max_norm = 0.0;  // 0: none
 };
 
+// How many numbers it keeps for each parameter.
+int slots_of(const Optimizer& optimizer);
+// The numbers of one step for parameters with these factors on the rate and on penalty and decay; step counts
+// from 1. Without the penalty, and with it.
+StepNumbers numbers_of(const Optimizer& optimizer, double eta, Index step, double scale, double decay);
+StepNumbers penalised_numbers(const Optimizer& optimizer, double eta, Index step, double scale, double decay,
+                              Index rows);
+
+double seconds_now();
+
 // Rows that lie in memory: dense of the network's own type, or sparse (CSR).
 template <class T>
 struct Data {

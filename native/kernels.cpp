@@ -4,6 +4,9 @@
 #include "activations.hpp"
 #include "costs.hpp"
 #include "few_rows.hpp"
+#include "lanes.hpp"
+#include "lanes_costs.hpp"
+#include "lanes_gradient.hpp"
 #include "layers.hpp"
 #include "optimizers.hpp"
 #include "products.hpp"
@@ -142,6 +145,17 @@ constexpr Kernels<T> table() {
   k.layer_norm_forward = layer_norm_forward<T>;
   k.layer_norm_backward = layer_norm_backward<T>;
   k.layer_norm_parameters = layer_norm_parameters<T>;
+  k.lanes_gather = lanes_gather<T>;
+  k.lanes_rows = lanes_rows<T>;
+  k.lanes_forward = lanes_forward<T>;
+  k.lanes_back = lanes_back<T>;
+  k.lanes_slope = lanes_slope<T>;
+  k.lanes_sums = lanes_sums<T>;
+  k.lanes_by_rows = lanes_by_rows<T>;
+  k.lanes_bias_sums = lanes_bias_sums<T>;
+  k.lanes_total = lanes_total<T>;
+  k.lanes_cost = lanes_cost<T>;
+  k.lanes_correct = lanes_correct<T>;
   return k;
 }
 

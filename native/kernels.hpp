@@ -1,7 +1,8 @@
 // The kernels of one instruction set as a table of functions; `kernels.cpp` is compiled once for each.
 //
 // Matrices are row-major with padded rows: (rows, row), `row` numbers apart. What each function computes is
-// said where it is defined: products.hpp, few_rows.hpp, optimizers.hpp, activations.hpp, costs.hpp, layers.hpp.
+// said where it is defined: products.hpp, zeros.hpp, few_rows.hpp, lanes.hpp, optimizers.hpp, activations.hpp,
+// costs.hpp, layers.hpp.
 #pragma once
 
 #include "random.hpp"
@@ -85,6 +86,44 @@ struct Nonzeros {
   Index unit = 1;  // columns that share a set: 1 or 8
 };
 
+// What lanes.hpp works on: a layer of a small network, matrices (units, width) with the examples in the lanes.
+template <class T>
+struct LanesLayer {
+  Index n_in, n_out;
+  const Activation* activation;
+  const T* W;
+  Index step_out, step_in;  // from the weight of one neuron, of one input, to that of the next
+  const T* b;               // or null
+};
+
+// Rows of a matrix by index, and how many after them will be read next.
+template <class T>
+struct LanesRows {
+  const T* X;
+  Index x_row, n;
+  const std::int64_t* which;
+  Index rows, ahead;
+};
+
+template <class T>
+struct LanesBatch {
+  const T *z, *a, *y, *weights;  // weights: (width), or null
+  T* delta;
+  Index rows, n, width;
+};
+
+// A sum over the examples for each weight: of the errors times the inputs, one of which is the fast side.
+template <class T>
+struct LanesGradient {
+  const T* slow;
+  const T* fast;
+  Index n_slow, n_fast, rows, width;
+  T* into;     // (n_slow, n_fast): a vector each of lanes_sums, a number each of lanes_by_rows
+  bool first;  // lanes_sums: the sums begin here, else they go on
+  double scale;
+  T* room;  // lanes_by_rows: (width) vectors
+};
+
 template <class T>
 struct Kernels {
   int lanes;
@@ -156,6 +195,18 @@ struct Kernels {
                               const T* gamma, T* dC_da_prev, bool add, Index rows, Index n, Index row);
   void (*layer_norm_parameters)(const T* dC_da, const T* x_hat, T* dC_dgamma, T* dC_dbeta, Index rows,
                                 Index n, Index row);
+
+  void (*lanes_gather)(const LanesRows<T>&, T* out, Index width);
+  void (*lanes_rows)(const T* lanes, Index width, Index rows, Index n, T* out);
+  void (*lanes_forward)(const LanesLayer<T>&, const T* a_prev, T* z, T* a, Index width);
+  void (*lanes_back)(const LanesLayer<T>&, const T* delta, const T* rectified, T* into, Index width);
+  void (*lanes_slope)(const Activation&, const T* z, const T* a, T* delta, Index n, Index width);
+  void (*lanes_sums)(const LanesGradient<T>&);
+  void (*lanes_by_rows)(const LanesGradient<T>&);
+  void (*lanes_bias_sums)(const T* delta, Index n, Index width, T* sums, bool first);
+  void (*lanes_total)(const T* sums, Index count, double scale, T* gradient);
+  double (*lanes_cost)(const Cost&, const LanesBatch<T>&);
+  Index (*lanes_correct)(Rule, double middle, const LanesBatch<T>&);
 };
 
 // The instruction sets this library was built with and this processor has, the fastest first.

@@ -262,7 +262,8 @@ def test_a_signal_from_outside_is_heard_in_a_long_epoch() -> None:
     program = (
         "import sys, numpy as np, clearprop as cp\n"
         "X = np.random.default_rng(0).normal(size=(3000000, 4))\n"
-        "net = cp.Network([cp.Dense(8, 'tanh'), cp.Dense(1)], seed=0, engine='native')\n"
+        "layers = [cp.Dense(50, 'tanh'), cp.Dense(50, 'tanh'), cp.Dense(1)]\n"
+        "net = cp.Network(layers, seed=0, engine='native')\n"
         "print('begun', flush=True)\n"
         "try:\n"
         "    net.fit(X, X[:, 0], epochs=1000, batch_size=1)\n"

@@ -152,6 +152,12 @@ static vector<Case> cases(Index n_in, Index width, Index n_out) {
     b.dense(b.join({b.columns(h, 1, 3), h}), n_out, Function::tanh);
     all.push_back({"take and join", b.program(CostFunction::quadratic, false)});
   }
+  {
+    Builder b(n_in);  // in lanes where it is small, else in panels
+    const int h = b.dense(b.dense(0, width, Function::tanh), width + 9, Function::silu, false);
+    b.dense(h, n_out, Function::identity);
+    all.push_back({"plain chain", b.program(CostFunction::quadratic, true)});
+  }
   return all;
 }
 
