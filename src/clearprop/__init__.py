@@ -24,6 +24,7 @@ from clearprop.layers import (
     LayerNorm,
     Residual,
 )
+from clearprop.many import fit_many
 from clearprop.network import Network, load
 from clearprop.optimizers import LBFGS, SGD, SGDW, Adam, AdamW, Momentum, Nesterov, RMSprop
 from clearprop.schedules import (
@@ -84,6 +85,7 @@ __all__ = [
     "datasets",
     "engines",
     "errors",
+    "fit_many",
     "initializers",
     "load",
     "metrics",
