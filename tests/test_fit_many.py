@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.native_cases import LABELS, N, WEIGHTS, X, classifier, needs_native, noisy
+from tests.native_cases import LABELS, WEIGHTS, N, X, classifier, needs_native, noisy
 
 import clearprop as cp
 from clearprop.compiled import at_most_threads, threads
@@ -144,7 +145,8 @@ def test_bits_of_sparse_and_mapped_data(tmp_path) -> None:
     np.save(tmp_path / "X.npy", X.astype(np.float32))
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     for dtype, prepared in itertools.product(("float32", "float64"), (None, "standardize")):
-        same(lambda i: noisy(dtype=dtype, preprocessing=prepared), 3, options, data=(mapped, LABELS), rows=FOLDS)
+        make = partial(noisy, dtype=dtype, preprocessing=prepared)
+        same(lambda i, make=make: make(), 3, options, data=(mapped, LABELS), rows=FOLDS)
 
 
 def test_masks_frames_and_other_layouts() -> None:
@@ -201,9 +203,11 @@ def test_data_are_not_copied() -> None:
 
 def test_on_the_python_rungs() -> None:
     same(lambda i: classifier(seed=i, engine="batch"), 3, {"epochs": 2, "batch_size": 10})
-    engines = ["native", "batch", "example"] if cp.engines.engines()["native"].supports(
-        classifier().model
-    ) is None else ["batch", "example", "neuron"]
+    engines = (
+        ["native", "batch", "example"]
+        if cp.engines.engines()["native"].supports(classifier().model) is None
+        else ["batch", "example", "neuron"]
+    )
     same(lambda i: classifier(engine=engines[i]), 3, {"epochs": 1, "batch_size": 10})
 
 
@@ -224,7 +228,9 @@ def test_one_that_diverges_does_not_lose_the_others() -> None:
 
     rates = [0.01, 1e8, 0.02, 1e9]
     networks = [make(i) for i in range(4)]
-    with pytest.raises(FitManyError, match=r"^2 of 4 networks failed.* networks\[1\]: training diverged") as caught:
+    with pytest.raises(
+        FitManyError, match=r"^2 of 4 networks failed.* networks\[1\]: training diverged"
+    ) as caught:
         cp.fit_many(networks, X, X[:, 0], optimizer="sgd", each={"eta": rates}, epochs=5, threads=2)
     error = caught.value
     assert sorted(error.failures) == [1, 3]
@@ -269,8 +275,16 @@ def test_an_error_in_a_callback_is_that_of_its_network() -> None:
         ({"each": {"eta": [1, 2]}, "eta": 3}, OptionError, "eta is given for all networks and in each"),
         ({"each": {"eta": [0.1, -1]}}, OptionError, "eta of Adam must be a finite number > 0"),
         ({"callbacks": [cp.NormHistory()]}, OptionError, "a callback belongs to one fit"),
-        ({"each": {"callbacks": [[cp.NormHistory()] * 2] * 2}}, OptionError, "given the same object in callbacks"),
-        ({"each": {"early_stopping": [cp.EarlyStopping()] * 2}}, OptionError, "the same object in early_stopping"),
+        (
+            {"each": {"callbacks": [[cp.NormHistory()] * 2] * 2}},
+            OptionError,
+            "given the same object in callbacks",
+        ),
+        (
+            {"each": {"early_stopping": [cp.EarlyStopping()] * 2}},
+            OptionError,
+            "the same object in early_stopping",
+        ),
         ({"order": iter([np.arange(5)] * 2)}, OptionError, "the same object in order"),
         ({"rows": [FOLDS[0]]}, OptionError, "rows has 1 items for 2 networks"),
         ({"rows": 3}, DTypeError, "rows must be a list"),

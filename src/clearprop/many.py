@@ -13,7 +13,15 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.checks import as_flag, as_whole
 from clearprop.compiled import threads as all_threads
-from clearprop.errors import DataError, DTypeError, FitManyError, OptionError, ShapeError, did_you_mean, one_of
+from clearprop.errors import (
+    DataError,
+    DTypeError,
+    FitManyError,
+    OptionError,
+    ShapeError,
+    did_you_mean,
+    one_of,
+)
 from clearprop.fitting import FitPlan, fit, plan_fit, run_plans
 from clearprop.network import Network
 from clearprop.training.callbacks import EarlyStopping
@@ -105,8 +113,8 @@ def _check_networks(networks: Any) -> None:
     for place, network in enumerate(networks):
         if first.setdefault(id(network), place) != place:
             raise OptionError(
-                f"networks[{first[id(network)]}] and networks[{place}] are the same object; each must be one of "
-                "its own. Give copies: network.copy()."
+                f"networks[{first[id(network)]}] and networks[{place}] are the same object; each must be one "
+                "of its own. Give copies: network.copy()."
             )
 
 
@@ -156,8 +164,8 @@ def _check_not_shared(options: list[dict[str, Any]]) -> None:
         for name, thing in _with_state(of_one):
             if owner.setdefault(id(thing), place) != place:
                 raise OptionError(
-                    f"networks[{owner[id(thing)]}] and networks[{place}] are given the same object in {name}, "
-                    f"{type(thing).__name__}, which serves one fit at a time. Give each its own."
+                    f"networks[{owner[id(thing)]}] and networks[{place}] are given the same object in "
+                    f"{name}, a {type(thing).__name__}, which serves one fit at a time. Give each its own."
                 )
 
 
@@ -180,7 +188,8 @@ class _SharedData:
     def __init__(self, X: Any, y: Any, x_name: str = "X", y_name: str = "y") -> None:
         if is_stream(X, y):
             raise OptionError(
-                "fit_many needs data that lies as a whole, not an iterable of batches. Call fit for each network."
+                "fit_many needs data that lies as a whole, not an iterable of batches. Call fit for each "
+                "network."
             )
         if y is None:
             raise DataError(f"fit_many needs {y_name}, one target per example.")
@@ -198,7 +207,9 @@ class _SharedData:
             self._features[inputs] = as_features(self._given, self._name, inputs)
         X = self._features[inputs]
         if X.shape[0] != self.n:
-            raise ShapeError(f"{self._name} has {X.shape[0]} examples and its targets {self.n}. They must agree.")
+            raise ShapeError(
+                f"{self._name} has {X.shape[0]} examples and its targets {self.n}. They must agree."
+            )
         dtype, as_it_is = network.dtype, network.preprocessing is not None
         key = inputs, dtype.name, as_it_is
         if key not in self._converted:
@@ -213,7 +224,12 @@ class _SharedData:
 
 
 def _plans(
-    networks: Sequence[Network], X: Any, y: Any, options: list[dict[str, Any]], rows: Any, validation_rows: Any
+    networks: Sequence[Network],
+    X: Any,
+    y: Any,
+    options: list[dict[str, Any]],
+    rows: Any,
+    validation_rows: Any,
 ) -> Iterator[FitPlan]:
     data = _SharedData(X, y)
     training = _rows_of("rows", rows, len(networks), data.n)

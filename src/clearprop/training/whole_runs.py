@@ -157,8 +157,10 @@ class WholeRuns:
         rows, chosen = self._in_memory, run.examples.rows
         for order, size in run.orders(run.epoch):
             if rows is not None:
-                yield _Lot(rows, order, None, size) if chosen is None else _Lot(
-                    rows, chosen[order], order, size
+                yield (
+                    _Lot(rows, order, None, size)
+                    if chosen is None
+                    else _Lot(rows, chosen[order], order, size)
                 )
                 continue
             some = max(1, _READ_BYTES // (run.examples.row_bytes * size)) * size
