@@ -54,7 +54,13 @@ class Tally:
 
 
 class Recent:
-    """Sums over the fewest last steps that hold so many examples, or over all while there are fewer."""
+    """Sums over the fewest last steps that hold so many examples, or over all while there are fewer.
+
+    >>> recent = Recent(5)
+    >>> recent.add([3, 3, 3], [0.5, 1.0, 1.5], [1.0, 2.0, 3.0])
+    >>> recent.examples, recent.cost, recent.correct
+    (6, 2.5, 5.0)
+    """
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
