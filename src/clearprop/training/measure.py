@@ -20,6 +20,9 @@ from clearprop.training.targets import Targets
 __all__ = ["Recent", "Tally", "join", "join_records", "measure", "step_sums", "weights_for"]
 
 
+_FEW = 64  # steps that Python adds up faster than NumPy does
+
+
 @dataclass
 class Tally:
     """Sums over the examples of an epoch."""
@@ -49,7 +52,12 @@ class Tally:
         """
         self.examples += examples
         # Not sum(), which rounds a block as a whole: each partial sum is rounded, as if added by itself.
-        self.cost = float(np.add.accumulate(np.concatenate([[self.cost], np.asarray(costs, np.float64)]))[-1])
+        exact = np.asarray(costs, np.float64)
+        if len(exact) <= _FEW:
+            for cost in exact.tolist():
+                self.cost += cost
+        else:
+            self.cost = float(np.add.accumulate(np.concatenate([[self.cost], exact]))[-1])
         self.correct += correct
 
 
