@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
@@ -389,11 +388,8 @@ def test_a_limit_on_threads_is_that_of_its_context(monkeypatch) -> None:
 def test_two_are_trained_at_the_same_time() -> None:
     meeting = threading.Barrier(2, timeout=30)
 
-    class Meet(cp.Callback):
-        def on_epoch_begin(self, run):
-            meeting.wait()  # breaks unless the other comes, too
-
-    cp.fit_many([noisy(), noisy()], X, LABELS, epochs=3, threads=2, each={"callbacks": [Meet(), Meet()]})
+    networks, meet = [noisy(), noisy()], [Meet(meeting), Meet(meeting)]  # breaks unless both come
+    cp.fit_many(networks, X, LABELS, epochs=3, threads=2, each={"callbacks": meet})
 
 
 def test_within_a_thread_and_within_a_callback() -> None:
@@ -414,14 +410,23 @@ def test_within_a_thread_and_within_a_callback() -> None:
 # Ctrl-C ----------------------------------------------------------------------------------------------
 
 
-class PressCtrlC(cp.Callback):
+class Meet(cp.Callback):
+    """Goes on from the first step when the others have done theirs."""
+
     every = 1
 
-    def __init__(self, step: int) -> None:
-        self.step = step
+    def __init__(self, meeting: threading.Barrier) -> None:
+        self.meeting = meeting
 
     def on_step_end(self, run):
-        if run.step == self.step:
+        if run.step == 1:
+            self.meeting.wait()
+
+
+class PressCtrlC(Meet):
+    def on_step_end(self, run):
+        super().on_step_end(run)
+        if run.step == 5:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -429,7 +434,7 @@ class PressCtrlC(cp.Callback):
 def test_ctrl_c_ends_all_after_their_step(engine) -> None:
     networks = [noisy(seed=i, engine=engine) for i in range(4)]
     untouched = bits(networks[3])
-    before = threading.active_count()
+    before, meeting = threading.active_count(), threading.Barrier(3, timeout=30)
     with pytest.raises(KeyboardInterrupt):
         cp.fit_many(
             networks,
@@ -439,7 +444,7 @@ def test_ctrl_c_ends_all_after_their_step(engine) -> None:
             batch_size=9,
             optimizer="sgd",
             threads=3,
-            each={"callbacks": [[PressCtrlC(5)], [], [], []]},
+            each={"callbacks": [PressCtrlC(meeting), Meet(meeting), Meet(meeting), []]},
         )
     assert threading.active_count() == before
     for seed, network in enumerate(networks[:3]):
@@ -466,12 +471,12 @@ class StopAt(cp.Callback):
 
 
 def test_keyboard_interrupt_raised_by_a_callback_ends_all() -> None:
-    class Raise(cp.Callback):
+    class Raise(Meet):
         def on_epoch_end(self, run, row):
             raise KeyboardInterrupt
 
-    networks = [noisy(), noisy()]
-    options = {"epochs": 10**7, "threads": 2, "each": {"callbacks": [[], [Raise()]]}}
+    networks, meeting = [noisy(), noisy()], threading.Barrier(2, timeout=30)
+    options = {"epochs": 10**7, "threads": 2, "each": {"callbacks": [Meet(meeting), Raise(meeting)]}}
     with pytest.raises(KeyboardInterrupt):
         cp.fit_many(networks, X, LABELS, **options)
     assert [network.history.stopped for network in networks] == ["interrupted"] * 2
@@ -483,17 +488,20 @@ def test_a_signal_from_outside_is_heard() -> None:
         "import sys, numpy as np, clearprop as cp\n"
         "X = np.random.default_rng(0).normal(size=(300000, 4))\n"
         "nets = [cp.Network([cp.Dense(8, 'tanh'), cp.Dense(1)], seed=i) for i in range(3)]\n"
-        "print('begun', flush=True)\n"
+        "class Tell(cp.Callback):\n"
+        "    told = False\n"
+        "    def on_progress(self, run, rolling):\n"
+        "        self.told = self.told or sys.stdout.write('begun\\n') and not sys.stdout.flush()\n"
+        "each = {'callbacks': [Tell(), Tell(), []]}\n"
         "try:\n"
-        "    cp.fit_many(nets, X, X[:, 0], epochs=10**6, batch_size=1, threads=2)\n"
+        "    cp.fit_many(nets, X, X[:, 0], epochs=10**6, batch_size=1, threads=2, each=each)\n"
         "except KeyboardInterrupt:\n"
         "    print(*[n.history and n.history.stopped for n in nets], np.isfinite(nets[1].theta).all())\n"
         "    sys.exit(7)\n"
     )
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
-    assert process.stdout.readline() == "begun\n"
-    time.sleep(1.5)
+    assert [process.stdout.readline() for _ in range(2)] == ["begun\n"] * 2
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert (out, process.returncode) == ("interrupted interrupted None True\n", 7)
