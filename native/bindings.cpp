@@ -21,6 +21,23 @@ using namespace nb::literals;
 namespace clearprop {
 namespace {
 
+// Releases the interpreter's lock, if what is to be done takes longer than handing it over. For less, threads
+// with small networks would wake each other and find it taken again. work: multiplications, roughly.
+class Released {
+ public:
+  explicit Released(double work) {
+    if (work > 2e6) release_.emplace();
+  }
+
+ private:
+  std::optional<nb::gil_scoped_release> release_;
+};
+
+// What each example and parameter costs, and what each example costs besides.
+double work_of(std::size_t examples, Index n_theta) {
+  return static_cast<double>(examples) * (static_cast<double>(n_theta) + 256.0);
+}
+
 // More would only wait for one another, and a system may not have them.
 constexpr int kMostThreads = 1024;
 
@@ -42,7 +59,7 @@ void bind_machine(nb::module_& m, const char* name) {
           "read_theta",
           [](M& self, const Vector<const T>& theta) {
             check(static_cast<Index>(theta.shape(0)) == self.program().n_theta, "theta has another length");
-            nb::gil_scoped_release release;
+            const Released released(static_cast<double>(theta.shape(0)));
             self.read_theta(theta.data());
           },
           "theta"_a.noconvert())
@@ -50,7 +67,7 @@ void bind_machine(nb::module_& m, const char* name) {
           "write_theta",
           [](const M& self, const Vector<T>& theta) {
             check(static_cast<Index>(theta.shape(0)) == self.program().n_theta, "theta has another length");
-            nb::gil_scoped_release release;
+            const Released released(static_cast<double>(theta.shape(0)));
             self.write_theta(theta.data());
           },
           "theta"_a.noconvert())
@@ -154,7 +171,7 @@ void bind_machine(nb::module_& m, const char* name) {
             if (look_at_gradient) s.look_at_gradient = &look;
             Done done;
             {
-              nb::gil_scoped_release release;
+              const Released released(work_of(order.shape(0), self.program().n_theta));
               done = self.train(s);
             }
             return std::pair<Index, bool>(done.steps, done.finite);
@@ -172,7 +189,7 @@ void bind_machine(nb::module_& m, const char* name) {
             check_result<T>(a, X.shape(0), self.program().n_out, "a has another shape");
             if (z) check_result<T>(*z, X.shape(0), self.program().n_out, "z has another shape");
             const Index x_row = row_stride<T>(X);
-            nb::gil_scoped_release release;
+            const Released released(work_of(X.shape(0), self.program().n_theta));
             self.output(X.data(), x_row, static_cast<Index>(X.shape(0)), z ? z->data() : nullptr, a.data());
           },
           "X"_a.noconvert(), "z"_a.none().noconvert(), "a"_a.noconvert())
@@ -248,7 +265,7 @@ NB_MODULE(_native, m) {
     const clearprop::InstructionSet* set = clearprop::instruction_sets(&count);
     while (count > 1 && isa != set->name) ++set, --count;
     const auto& kernels = *set->float_kernels;
-    const nb::gil_scoped_release release;
+    const clearprop::Released released(100.0 * static_cast<double>(n));
     std::vector<std::uint64_t> keys(static_cast<std::size_t>(n) + 64);
     kernels.random_numbers(clearprop::Stream{key0, key1, nonce2, nonce3}, keys.data(), n);
     clearprop::sort_by_key(keys.data(), n, order.data());

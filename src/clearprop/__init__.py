@@ -72,6 +72,7 @@ __all__ = [
     "datasets",
     "engines",
     "errors",
+    "fit_many",
     "initializers",
     "load",
     "metrics",
@@ -81,6 +82,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from clearprop import datasets, schedules
+    from clearprop.many import fit_many
     from clearprop.schedules import (
         Constant,
         Cosine,
@@ -109,6 +111,7 @@ _WHEN_ASKED = {
     **dict.fromkeys(_SCHEDULES, "clearprop.schedules"),
     "Trace": "clearprop.trace",
     "datasets": "clearprop.datasets",
+    "fit_many": "clearprop.many",
     "metrics": "clearprop.training.metrics",
     "schedules": "clearprop.schedules",
 }

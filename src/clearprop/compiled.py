@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from clearprop.errors import OptionError, one_of
 
-__all__ = ["instruction_set", "missing", "native", "threads"]
+__all__ = ["at_most_threads", "instruction_set", "missing", "native", "processors", "threads"]
 
 _MOST_THREADS = 1024
+_limit: ContextVar[int] = ContextVar("clearprop threads", default=_MOST_THREADS)
 
 
 def _extension() -> tuple[Any, str]:
@@ -55,11 +59,33 @@ def instruction_set() -> str:
 def threads() -> int:
     """Return how many threads may work: CLEARPROP_NUM_THREADS, or the processors this process may use.
 
+    Within `at_most_threads` no more than that.
     Errors: `OptionError` unless the variable is a whole number from 1 to 1024.
     """
+    return min(_wanted_threads(), _limit.get())
+
+
+@contextmanager
+def at_most_threads(count: int) -> Iterator[None]:
+    """Let what this thread calls use no more than so many threads each; others are not concerned."""
+    token = _limit.set(count)
+    try:
+        yield
+    finally:
+        _limit.reset(token)
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if native is not None:
+        return int(native.available_processors())
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _wanted_threads() -> int:
     wanted = os.environ.get("CLEARPROP_NUM_THREADS", "")
     if not wanted:
-        return int(native.available_processors())
+        return processors()
     if not (wanted.isdecimal() and len(wanted) < 10 and 1 <= int(wanted) <= _MOST_THREADS):
         raise OptionError(
             f"CLEARPROP_NUM_THREADS must be a whole number from 1 to {_MOST_THREADS}. Got {wanted!r}."

@@ -8,7 +8,11 @@ or two: "layers[2] Dense expects 30 inputs; layers[1] gives 20. Set n_in=20 or l
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clearprop.training.history import History
 
 __all__ = [
     "ClearpropError",
@@ -17,6 +21,7 @@ __all__ = [
     "DivergenceError",
     "DownloadError",
     "FileFormatError",
+    "FitManyError",
     "MissingDependencyError",
     "MissingFileError",
     "NotInitializedError",
@@ -66,6 +71,31 @@ class UnsupportedError(ClearpropError, ValueError):
 
 class DivergenceError(ClearpropError, ArithmeticError):
     """A cost, gradient or parameter became NaN or infinite during training."""
+
+
+class FitManyError(ClearpropError, ExceptionGroup[Exception]):
+    """Some of the networks of `fit_many` failed; the others are trained.
+
+    `exceptions` holds their errors (``except* DivergenceError`` works), `failures` the same by place in the
+    list of networks, `histories` the history of every network.
+    """
+
+    failures: dict[int, Exception]
+    histories: list[History]
+
+    def __new__(cls, failures: dict[int, Exception], histories: Sequence[History]) -> FitManyError:
+        """Return the error of these failures, by place, among as many networks as there are histories."""
+        first = min(failures)
+        message = (
+            f"{len(failures)} of {len(histories)} networks failed, the others are trained. "
+            f"networks[{first}]: {failures[first]}"
+        )
+        made = super().__new__(cls, message, [failures[place] for place in sorted(failures)])
+        made.failures, made.histories = dict(failures), list(histories)
+        return made
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
 
 
 class FileFormatError(ClearpropError, ValueError):

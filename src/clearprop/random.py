@@ -42,6 +42,7 @@ import math
 import operator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -111,11 +112,17 @@ def stream(seed: int, purpose: int, *position: int) -> Stream:
     seed = _integer("seed", seed, 2**64)
     key = seed & MASK_32, seed >> 32
     places = [_integer(f"position[{i}]", place, 2**64) for i, place in enumerate(position)]
-    s = philox((_integer("purpose", purpose, 2**32), len(places), 0, 0), key)
+    s = _opened(_integer("purpose", purpose, 2**32), len(places), key)
     places += [0] * (len(places) % 2)
     for p, q in zip(places[::2], places[1::2], strict=True):
         s = philox((s[0] ^ (p & MASK_32), s[1] ^ (p >> 32), s[2] ^ (q & MASK_32), s[3] ^ (q >> 32)), key)
     return Stream(key=(s[0], s[1]), nonce=(s[2], s[3]))
+
+
+@lru_cache(maxsize=256)
+def _opened(purpose: int, places: int, key: tuple[int, int]) -> Words:
+    """Return the first state of a stream's name, which all positions of a purpose share."""
+    return philox((purpose, places, 0, 0), key)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from clearprop.fitting.method import fit
+from clearprop.fitting.crew import run_plans
+from clearprop.fitting.method import FitPlan, fit, plan_fit
 from clearprop.fitting.options import check_patterns, make_metrics, matches, penalized_gradient, penalty_mask
 from clearprop.fitting.reading import (
     affine_of,
@@ -16,6 +17,7 @@ from clearprop.fitting.reading import (
 )
 
 __all__ = [
+    "FitPlan",
     "affine_of",
     "check_patterns",
     "check_sizes",
@@ -26,8 +28,10 @@ __all__ = [
     "outputs_of",
     "penalized_gradient",
     "penalty_mask",
+    "plan_fit",
     "read_examples",
     "read_features",
     "ready_for",
+    "run_plans",
     "targets_of",
 ]

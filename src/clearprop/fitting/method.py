@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clearprop.checks import as_flag, as_whole
-from clearprop.engines import TrainingOptions, choose_engine
+from clearprop.engines import Engine, TrainingOptions, choose_engine
 from clearprop.errors import DataError
-from clearprop.fitting.data import check_fraction, read_training_data, read_validation
+from clearprop.fitting.data import TrainingData, check_fraction, read_training_data, read_validation
 from clearprop.fitting.environment import environment
 from clearprop.fitting.options import (
     check_metrics,
@@ -26,6 +27,7 @@ from clearprop.lazy import Lazy
 from clearprop.optimizers import Optimizer
 from clearprop.training.batches import Order
 from clearprop.training.callbacks import Callback, EarlyStopping
+from clearprop.training.data import Examples
 from clearprop.training.features import all_finite
 from clearprop.training.history import History
 from clearprop.training.loop import TrainingRun
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 else:
     schedules = Lazy("clearprop.schedules")
 
-__all__ = ["fit"]
+__all__ = ["FitPlan", "fit", "plan_fit"]
 
 
 def fit(
@@ -121,6 +123,122 @@ def fit(
     >>> net.predict(X).round(1)
     array([0., 2., 4., 6.])
     """
+    return plan_fit(
+        network,
+        X,
+        y,
+        optimizer=optimizer,
+        eta=eta,
+        epochs=epochs,
+        batch_size=batch_size,
+        X_val=X_val,
+        y_val=y_val,
+        validation_fraction=validation_fraction,
+        sample_weight=sample_weight,
+        class_weight=class_weight,
+        schedule=schedule,
+        l1=l1,
+        l2=l2,
+        penalty=penalty,
+        max_norm=max_norm,
+        clip_norm=clip_norm,
+        clip_value=clip_value,
+        early_stopping=early_stopping,
+        callbacks=callbacks,
+        metrics=metrics,
+        groups=groups,
+        shuffle=shuffle,
+        order=order,
+        drop_last=drop_last,
+        engine=engine,
+        progress=progress,
+        time_limit=time_limit,
+    ).run()
+
+
+@dataclass
+class FitPlan:
+    """A fit whose options and data are checked; the network is still as it was."""
+
+    network: Network
+    draft: Network
+    """The network built and prepared for the data."""
+    engine: Engine
+    options: FitOptions
+    data: TrainingData
+    validation: Examples | None
+    order: Order | None
+    history: History
+
+    def start(self) -> TrainingRun:
+        """Change the network to what the draft is, and return the run that trains it."""
+        network, options = self.network, self.options
+        data, validation = self.data, self.validation
+        if data.examples is not None:
+            data = replace(data, examples=data.examples.settled())
+        if validation is not None:
+            validation = validation.settled()
+        orders = data.orders(options, self.draft.seed, self.order, self.draft.epochs_trained)
+        self.history.environment = environment(self.engine.name)
+        vars(network).update(vars(self.draft))
+        return TrainingRun(
+            model=network.model,
+            state=network.state,
+            engine=self.engine,
+            targets=data.targets,
+            options=options,
+            batches=data.batches(orders),
+            examples=data.examples,
+            orders=orders,
+            fetch=data.fetch,
+            seed=network.seed,
+            n_examples=data.n_examples,
+            steps_per_epoch=data.steps_per_epoch(options, self.order),
+            validation=validation,
+            history=self.history,
+            network=network,
+            epochs_before=network.epochs_trained,
+            steps_before=network.steps_trained,
+        )
+
+    def run(self) -> History:
+        """Train the network; see `fit`."""
+        return self.start().run()
+
+
+def plan_fit(
+    network: Network,
+    X: Any,
+    y: Any,
+    *,
+    optimizer: str | Optimizer,
+    eta: float | None,
+    epochs: int | None,
+    batch_size: int,
+    X_val: Any,
+    y_val: Any,
+    validation_fraction: float,
+    sample_weight: Any,
+    class_weight: str | Mapping[Any, float] | None,
+    schedule: str | Schedule | None,
+    l1: float,
+    l2: float,
+    penalty: Penalty | None,
+    max_norm: float | None,
+    clip_norm: float | None,
+    clip_value: float | None,
+    early_stopping: bool | EarlyStopping,
+    callbacks: Callback | Sequence[Callback],
+    metrics: Sequence[Any],
+    groups: Mapping[str, Mapping[str, float]] | None,
+    shuffle: bool,
+    order: Order | None,
+    drop_last: bool,
+    engine: str | None,
+    progress: bool,
+    time_limit: float | None,
+) -> FitPlan:
+    """Check what `fit` was given and return what it would do; the network stays as it is."""
     chosen, epochs = make_optimizer(optimizer, eta, epochs)
     batch_size = as_whole("batch_size", batch_size, at_least=1)
     regularization = make_penalty(l1, l2, penalty)
@@ -156,31 +274,10 @@ def fit(
         check_metrics(options.metrics, data.targets, validation.y)
     needed = TrainingOptions(chosen.name, draft.dtype.name)
     rung, why = choose_engine(engine or draft.engine, model, needed)
-    orders = data.orders(options, draft.seed, order, draft.epochs_trained)
     history = History()
-    history.engine, history.environment = why, environment(rung.name)
+    history.engine = why
     draft.history, draft.penalty = history, regularization
-    vars(network).update(vars(draft))
-    run = TrainingRun(
-        model=model,
-        state=network.state,
-        engine=rung,
-        targets=data.targets,
-        options=options,
-        batches=data.batches(orders),
-        examples=data.examples,
-        orders=orders,
-        fetch=data.fetch,
-        seed=network.seed,
-        n_examples=data.n_examples,
-        steps_per_epoch=data.steps_per_epoch(options, order),
-        validation=validation,
-        history=history,
-        network=network,
-        epochs_before=network.epochs_trained,
-        steps_before=network.steps_trained,
-    )
-    return run.run()
+    return FitPlan(network, draft, rung, options, data, validation, order, history)
 
 
 def _check_theta(network: Network) -> None:

@@ -12,6 +12,7 @@ from clearprop.arrays import Array
 from clearprop.errors import ShapeError
 from clearprop.training.affine import Affine
 from clearprop.training.features import (
+    Chosen,
     as_features,
     check_values,
     chunks,
@@ -112,6 +113,22 @@ class Examples:
             X = X[indices]
         weights = None if self.weights is None else mean_one(self.weights[indices], len(indices), self.dtype)
         return Examples(X, self.y[indices], weights, self.dtype, self.preprocessing, rows)
+
+    def settled(self) -> Examples:
+        """Return the examples as a run reads them: what `Chosen` has put off is done, or need not be.
+
+        Rows that lie in memory as the network wants them stay where they are and are read by index.
+        """
+        if not isinstance(self.X, Chosen):
+            return self
+        X, rows = self.X.data, self.X.rows
+        if self.rows is not None:
+            rows = self.rows if rows is None else rows[self.rows]
+        as_wanted = self.preprocessing is None and X.dtype == self.dtype
+        if is_sparse(X) or is_mapped(X) or (as_wanted and X.flags.c_contiguous):
+            return Examples(X, self.y, self.weights, self.dtype, self.preprocessing, rows)
+        own = X if rows is None else X[rows]
+        return Examples.prepare(own, self.y, self.weights, self.dtype, self.preprocessing)
 
     def batches(self, size: int) -> Iterator[tuple[Array, Array, Array | None]]:
         """Yield all examples in order, in batches of `size`."""

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 _SHARE = 0.05  # of the time that snapshots may take
+_LEAST_SECONDS = 0.005  # between two: a tiny network's would else come with every run of steps
 _MOST_BATCHES = 200
 _MOST_BYTES = 1 << 26  # of batches that a snapshot may keep alive
 _LARGE_VALUE = 100.0
@@ -64,11 +65,13 @@ class Snapshot:
         return snapshot
 
     def is_due(self, now: float) -> bool:
-        """Return whether another may be taken without spending more than 5 % of the time on it.
+        """Return whether another may be taken, milliseconds later and not for more than 5 % of the time.
 
         It must be when the batches since have become many or large.
         """
-        if len(self.batches) >= _MOST_BATCHES or now - self.taken > self.seconds / _SHARE:
+        if len(self.batches) >= _MOST_BATCHES or now - self.taken > max(
+            self.seconds / _SHARE, _LEAST_SECONDS
+        ):
             return True
         first = self.batches[0] if self.batches else None
         return isinstance(first, tuple) and len(self.batches) * first[0].nbytes > _MOST_BYTES

@@ -15,6 +15,7 @@ from clearprop.compiled import native
 from clearprop.errors import DataError, DTypeError, ShapeError
 
 __all__ = [
+    "Chosen",
     "Columns",
     "all_finite",
     "as_features",
@@ -78,6 +79,21 @@ class Columns:
     def __getitem__(self, rows: Any) -> Array:
         """Return these rows, dense. rows: a slice or indices."""
         return np.concatenate([dense_rows(block, rows) for block in self.blocks], axis=1)
+
+
+class Chosen(Columns):
+    """Rows of data that several networks train on: none is copied before it is read."""
+
+    def __init__(self, data: Any, rows: Array | None = None) -> None:
+        """data: 2-D from `as_features`, whose values are checked already; rows: indices, None for all."""
+        self.data, self.rows = data, rows
+        self.ndim = 2
+        self.shape = (data.shape[0] if rows is None else len(rows), data.shape[1])
+        self.dtype = data.dtype
+
+    def __getitem__(self, rows: Any) -> Array:
+        """Return these of the chosen rows, dense. rows: a slice or indices."""
+        return dense_rows(self.data, rows if self.rows is None else self.rows[rows])
 
 
 def dense_rows(X: Any, rows: Any) -> Array:
@@ -205,7 +221,7 @@ def check_values(
 
     X: (n, d) from `as_features`, read in chunks.
     """
-    if X.dtype.kind != "f":
+    if X.dtype.kind != "f" or isinstance(X, Chosen):
         return
     largest = np.finfo(dtype).max
     narrower = float(largest) < float(np.finfo(X.dtype).max)

@@ -28,7 +28,7 @@ from clearprop.training.divergence import Snapshot, explain_divergence, explain_
 from clearprop.training.features import all_finite
 from clearprop.training.history import History, Row
 from clearprop.training.interrupt import InterruptGuard
-from clearprop.training.measure import Tally, join, join_records, measure, step_sums
+from clearprop.training.measure import Recent, Tally, join, join_records, measure, step_sums
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
 from clearprop.training.targets import Targets
@@ -91,7 +91,7 @@ class TrainingRun:
         # Where nothing is drawn, one position does for all steps.
         self._nowhere = None if self.model.is_random else Draws(self.seed, 0, np.empty(0, np.intp))
         self._stepwise = [c for c in self.options.callbacks if c.every > 0]
-        self._recent: list[tuple[int, float, float]] = []
+        self._recent = Recent(ROLLING_EXAMPLES)
         self._snapshot: Snapshot | None = None
         self._whole_runs = whole_runs_of(self)
         with (
@@ -292,16 +292,12 @@ class TrainingRun:
 
     def roll(self, sizes: list[int], costs: list[float], correct: list[float]) -> None:
         """Add a row to ``history.rolling``: over the fewest last steps that hold 1000 examples."""
-        self._recent.extend(zip(sizes, costs, correct, strict=True))
-        n, first = 0, len(self._recent)
-        while first > 0 and n < ROLLING_EXAMPLES:
-            first -= 1
-            n += self._recent[first][0]
-        del self._recent[:first]
+        self._recent.add(sizes, costs, correct)
+        n = self._recent.examples
         row: Row = {"epoch": self.epoch, "step": self.step, "examples": n}
-        row["cost"] = sum(c for _, c, _ in self._recent) / n
+        row["cost"] = self._recent.cost / n
         if self.targets.is_classification:
-            row["accuracy"] = sum(c for _, _, c in self._recent) / n
+            row["accuracy"] = self._recent.correct / n
         self.history.rolling.append(row)
         self.tell("on_progress", row)
 

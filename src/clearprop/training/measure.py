@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -16,7 +17,10 @@ from clearprop.training.data import Examples
 from clearprop.training.history import Row
 from clearprop.training.targets import Targets
 
-__all__ = ["Tally", "join", "join_records", "measure", "step_sums", "weights_for"]
+__all__ = ["Recent", "Tally", "join", "join_records", "measure", "step_sums", "weights_for"]
+
+
+_FEW = 64  # steps that Python adds up faster than NumPy does
 
 
 @dataclass
@@ -48,8 +52,51 @@ class Tally:
         """
         self.examples += examples
         # Not sum(), which rounds a block as a whole: each partial sum is rounded, as if added by itself.
-        self.cost = float(np.add.accumulate(np.concatenate([[self.cost], np.asarray(costs, np.float64)]))[-1])
+        exact = np.asarray(costs, np.float64)
+        if len(exact) <= _FEW:
+            for cost in exact.tolist():
+                self.cost += cost
+        else:
+            self.cost = float(np.add.accumulate(np.concatenate([[self.cost], exact]))[-1])
         self.correct += correct
+
+
+class Recent:
+    """Sums over the fewest last steps that hold so many examples, or over all while there are fewer.
+
+    >>> recent = Recent(5)
+    >>> recent.add([3, 3, 3], [0.5, 1.0, 1.5], [1.0, 2.0, 3.0])
+    >>> recent.examples, recent.cost, recent.correct
+    (6, 2.5, 5.0)
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self.examples = 0
+        self._sizes: deque[int] = deque()
+        self._costs: deque[float] = deque()
+        self._correct: deque[float] = deque()
+
+    def add(self, sizes: Sequence[int], costs: Sequence[float], correct: Sequence[float]) -> None:
+        """Add steps: how many examples each had, the sum of their costs, how many were right."""
+        self._sizes.extend(sizes)
+        self._costs.extend(costs)
+        self._correct.extend(correct)
+        self.examples += sum(sizes)
+        while self.examples - self._sizes[0] >= self._wanted:
+            self.examples -= self._sizes.popleft()
+            self._costs.popleft()
+            self._correct.popleft()
+
+    @property
+    def cost(self) -> float:
+        """The sum of their costs."""
+        return sum(self._costs)
+
+    @property
+    def correct(self) -> float:
+        """How many were right."""
+        return sum(self._correct)
 
 
 class _Output(NamedTuple):

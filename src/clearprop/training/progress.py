@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from clearprop.errors import MissingDependencyError
 from clearprop.training.callbacks import Callback
-from clearprop.training.history import Row
+from clearprop.training.history import History, Row
 
 if TYPE_CHECKING:
     from clearprop.training.loop import TrainingRun
 
-__all__ = ["ProgressBar", "epoch_line", "progress_callback"]
+__all__ = ["ManyBar", "ProgressBar", "epoch_line", "progress_callback"]
 
 _BAR_WIDTH = 14  # so that a line fits into 80 columns
 
@@ -94,6 +95,50 @@ class ProgressBar(Callback):
         self.console.print(
             epoch_line(row, epochs, self.held_out), highlight=False, markup=False, soft_wrap=True
         )
+
+
+class ManyBar:
+    """Show how far the fits of many networks are together: one bar, and a line for some that have ended.
+
+    Parameters:
+        console: a rich Console; left out, standard error.
+        most_lines: about how many networks get a line.
+    """
+
+    def __init__(self, console: Any = None, most_lines: int = 10) -> None:
+        self._lines = ProgressBar(console)
+        self.console, self._bar = self._lines.console, self._lines._bar
+        self.most_lines = most_lines
+        self._networks = self._ended = 0
+
+    def begin(self, total: int, networks: int) -> None:
+        """Start the bar. total: the epochs of all networks together."""
+        self._networks = networks
+        self._task = self._bar.add_task("fit_many", total=total, figures="")
+        if self.console.is_terminal:
+            self._bar.start()
+
+    def update(self, epochs: int, ended: Sequence[tuple[int, History]]) -> None:
+        """Move the bar, and print the lines of networks that have ended."""
+        every = math.ceil(self._networks / self.most_lines)
+        for place, history in ended:
+            self._ended += 1
+            if self._ended % every == 0 or history.stopped == "failed":
+                self._print(place, history)
+        figures = f"{self._ended} of {self._networks} networks"
+        self._bar.update(self._task, completed=epochs, figures=figures)
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def _print(self, place: int, history: History) -> None:
+        row = history[-1] if len(history) else {"epoch": 0.0}
+        line = epoch_line(row, int(row["epoch"]))
+        stopped = "" if history.stopped == "epochs" else f"  stopped: {history.stopped}"
+        text = f"networks[{place}]  {line}{stopped}"
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def epoch_line(row: Row, epochs: int, held_out: str = "validation") -> str:

@@ -118,6 +118,7 @@ class WholeRuns:
         self._stepwise = [c for c in run.options.callbacks if c.every > 0]
         self._looks = any(c.reads_theta and _overrides(c, "on_progress") for c in run.options.callbacks)
         self._snapshot: Snapshot | None = None
+        self._in_memory = None if run.examples is None else _in_memory(run.examples)
 
     def epoch(self, tally: Tally) -> None:
         """Train on the batches of one epoch, and bring the network up to date."""
@@ -157,10 +158,14 @@ class WholeRuns:
         if run.examples is None or run.orders is None:
             yield from self._streamed()
             return
-        rows = _in_memory(run.examples)
+        rows, chosen = self._in_memory, run.examples.rows
         for order, size in run.orders(run.epoch):
             if rows is not None:
-                yield _Lot(rows, order, None, size)
+                yield (
+                    _Lot(rows, order, None, size)
+                    if chosen is None
+                    else _Lot(rows, chosen[order], order, size)
+                )
                 continue
             some = max(1, _READ_BYTES // (run.examples.row_bytes * size)) * size
             for begin in range(0, len(order), some):
@@ -309,14 +314,28 @@ def _contiguous(X: Any, y: Array, weights: Array | None) -> Rows:
 
 
 def _in_memory(examples: Examples) -> Rows | None:
-    """Return the examples as an engine can read them by index, None if they must be read by us."""
+    """Return the examples as an engine can read them by index, None if they must be read by us.
+
+    Of examples that are some rows of X, the index is that of X.
+    """
     X = examples.X
-    if examples.preprocessing is not None or examples.rows is not None or X.dtype != examples.dtype:
+    if examples.preprocessing is not None or X.dtype != examples.dtype:
         return None
-    rows = _contiguous(None, examples.y, examples.weights)
+    y, weights = examples.y, examples.weights
+    if examples.rows is not None:
+        y = _placed(y, examples.rows, X.shape[0])
+        weights = None if weights is None else _placed(weights, examples.rows, X.shape[0])
+    rows = _contiguous(None, y, weights)
     if is_sparse(X):
         return rows._replace(X=X) if X.indices.dtype == np.int32 else None
     readable = isinstance(X, np.ndarray) and X.flags.aligned and X.strides[0] % X.itemsize == 0
     if not readable or X.strides[0] < 0 or (X.shape[1] > 1 and X.strides[1] != X.itemsize):
         return None
     return rows._replace(X=X)
+
+
+def _placed(values: Array, rows: Array, n: int) -> Array:
+    """Return values of some rows in the places that those have among n."""
+    placed = np.zeros((n, *values.shape[1:]), values.dtype)
+    placed[rows] = values
+    return placed
