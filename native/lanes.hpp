@@ -19,26 +19,6 @@ namespace CLEARPROP_ISA {
 
 // Between rows and lanes -----------------------------------------------------------------------------------
 
-// Of two vectors: in the first the lanes of both whose bit `half` is unset, in the second the others. Written
-// with constants: GCC makes the indices of a shuffle one by one where they come from a loop.
-template <class T, int half, int... lane>
-CLEARPROP_INLINE void change_places(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, lane...>) {
-  constexpr int kSize = kLanes<T>;
-  const Vec<T> low = __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane : lane - half + kSize)...);
-  b = __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane + half : lane + kSize)...);
-  a = low;
-}
-
-template <class T, int half = kLanes<T> / 2>
-CLEARPROP_INLINE void transpose_lanes(Vec<T>* row) {
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes<T>; ++i) {
-    if ((i & half) != 0) continue;
-    change_places<T, half>(row[i], row[i + half], std::make_integer_sequence<int, kLanes<T>>());
-  }
-  if constexpr (half > 1) transpose_lanes<T, half / 2>(row);
-}
-
 // A square block of rows as lanes: out[k][i] = rows[i][k].
 template <class T>
 CLEARPROP_INLINE void block_into_lanes(const T* const* rows, Index column, T* out, Index width) {

@@ -126,19 +126,6 @@ CLEARPROP_INLINE void tile_sum(const T* a, Index a_row, Index a_step, const T* b
   }
 }
 
-// Lanes with the bit `half` unset of b, and set of a, change places.
-template <class T>
-CLEARPROP_INLINE void exchange_halves(Vec<T>& a, Vec<T>& b, int half) {
-  Mask<T> low, high;
-  for (int i = 0; i < kLanes<T>; ++i) {
-    low[i] = (i & half) == 0 ? i : i - half + kLanes<T>;
-    high[i] = (i & half) == 0 ? i + half : i + kLanes<T>;
-  }
-  const Vec<T> first = __builtin_shuffle(a, b, low);
-  b = __builtin_shuffle(a, b, high);
-  a = first;
-}
-
 // A square block of one vector each way: out[j][k] = in[k][j] for k < columns, j < neurons; beyond columns 0.
 template <class T>
 CLEARPROP_INLINE void transpose_block(const T* in, Index in_row, Index columns, T* out, Index out_row,
@@ -147,14 +134,7 @@ CLEARPROP_INLINE void transpose_block(const T* in, Index in_row, Index columns, 
   Vec<T> row[kSize];
 #pragma GCC unroll 16
   for (int k = 0; k < kSize; ++k) row[k] = k < columns ? load(in + k * in_row) : Vec<T>{};
-  // Halves of ever smaller blocks change places: 2x2 blocks of kSize/2, then of kSize/4, and so on.
-#pragma GCC unroll 4
-  for (int half = kSize / 2; half > 0; half /= 2) {
-#pragma GCC unroll 16
-    for (int k = 0; k < kSize; ++k) {
-      if ((k & half) == 0) exchange_halves<T>(row[k], row[k + half], half);
-    }
-  }
+  transpose_lanes<T>(row);
 #pragma GCC unroll 16
   for (int j = 0; j < kSize; ++j) {
     if (j < neurons) store(out + j * out_row, row[j]);

@@ -39,7 +39,9 @@ struct Zeros {
     grow(columns, size(rows, found.room));
     grow(starts, size(rows, found.blocks + 1));
     grow(bits, size(rows, found.words));
-    grow(sets, size(found.words * 64, found.row_words));
+    if (laid_out_for != rows)
+      sets.assign(size(found.words * 64, found.row_words), 0);  // zero beyond the rows
+    laid_out_for = rows;
     counts.assign(static_cast<std::size_t>(threads), 0);
     found.columns = columns.data();
     found.starts = starts.data();
@@ -48,6 +50,8 @@ struct Zeros {
   }
 
  private:
+  Index laid_out_for = 0;
+
   template <class Number>
   static void grow(std::vector<Number>& memory, std::size_t count) {
     if (memory.size() < count) memory.resize(count);

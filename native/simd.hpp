@@ -221,6 +221,28 @@ CLEARPROP_INLINE Vec<T> exchange(Vec<T> x, std::integer_sequence<int, lane...>) 
   return __builtin_shufflevector(x, x, (lane ^ distance)...);
 }
 
+// Lanes with the bit `half` unset of b, and set of a, change places. Indices that come from a loop GCC 12 would
+// make one by one; these are constants of the template.
+template <class T, int half, int... lane>
+CLEARPROP_INLINE void exchange_halves(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, lane...>) {
+  constexpr int kSize = kLanes<T>;
+  const Vec<T> low = __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane : lane - half + kSize)...);
+  b = __builtin_shufflevector(a, b, ((lane & half) == 0 ? lane + half : lane + kSize)...);
+  a = low;
+}
+
+// As many vectors as they have lanes, as a matrix, transposed: 2x2 blocks of half of it change places, then of
+// a quarter, and so on.
+template <class T, int half = kLanes<T> / 2>
+CLEARPROP_INLINE void transpose_lanes(Vec<T>* row) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if ((i & half) != 0) continue;
+    exchange_halves<T, half>(row[i], row[i + half], std::make_integer_sequence<int, kLanes<T>>());
+  }
+  if constexpr (half > 1) transpose_lanes<T, half / 2>(row);
+}
+
 // The sum of the lanes in every lane, always added in the same order: halves onto halves.
 template <class T, int distance = kLanes<T> / 2>
 CLEARPROP_INLINE Vec<T> sum_everywhere(Vec<T> x) {

@@ -212,13 +212,14 @@ CLEARPROP_INLINE std::uint64_t bytes_set(std::uint64_t x) {
   return ((x & 0x0101010101010101ull) * 0x0102040810204080ull) >> 56;
 }
 
-// Writes the sets of eight units from `first` on: byte i of `block(x)` are those of row x.
+// Writes the sets of eight units from `first` on: `block(x)` has a bit for each that is not zero in row x. Bytes
+// beyond the rows stay as they are, zero.
 template <class Block>
 CLEARPROP_INLINE void write_sets(const Nonzeros& found, Index rows, Index first, Index count,
                                  const Block& block) {
   auto* sets = reinterpret_cast<unsigned char*>(found.sets);
   const Index row_bytes = found.row_words * 8;
-  for (Index x = 0; x < row_bytes * 8; x += 8) {
+  for (Index x = 0; x < rows; x += 8) {
     std::uint64_t matrix = 0;
     for (Index i = 0; i < 8 && x + i < rows; ++i) matrix |= block(x + i) << (8 * i);
     matrix = transpose_bits(matrix);
