@@ -21,23 +21,6 @@ using namespace nb::literals;
 namespace clearprop {
 namespace {
 
-// Releases the interpreter's lock, if what is to be done takes longer than handing it over. For less, threads
-// with small networks would wake each other and find it taken again. work: multiplications, roughly.
-class Released {
- public:
-  explicit Released(double work) {
-    if (work > 2e6) release_.emplace();
-  }
-
- private:
-  std::optional<nb::gil_scoped_release> release_;
-};
-
-// What each example and parameter costs, and what each example costs besides.
-double work_of(std::size_t examples, Index n_theta) {
-  return static_cast<double>(examples) * (static_cast<double>(n_theta) + 256.0);
-}
-
 // More would only wait for one another, and a system may not have them.
 constexpr int kMostThreads = 1024;
 
@@ -212,7 +195,7 @@ void bind_machine(nb::module_& m, const char* name) {
             if (z) check_result<T>(*z, y.shape(0), self.program().n_out, "z has another shape");
             std::vector<Seen<T>> seen;
             {
-              nb::gil_scoped_release release;
+              const Released released(work_of(y.shape(0), self.program().n_theta));
               self.look(data, rows, training, seed, step, examples.data(), &seen, gradient.data(),
                         buffers.data(), z ? z->data() : nullptr, a.data(), records);
             }

@@ -18,6 +18,23 @@ using Vector = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Matrix = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;
 
+// Releases the interpreter's lock, if what is to be done takes longer than handing it over. For less, threads
+// with small networks would wake each other and find it taken again. work: multiplications, roughly.
+class Released {
+ public:
+  explicit Released(double work) {
+    if (work > 2e6) release_.emplace();
+  }
+
+ private:
+  std::optional<nb::gil_scoped_release> release_;
+};
+
+// What each example and parameter costs, and what each example costs besides.
+inline double work_of(std::size_t examples, Index n_theta) {
+  return static_cast<double>(examples) * (static_cast<double>(n_theta) + 256.0);
+}
+
 inline void check(bool right, const char* message) {
   if (!right) throw std::invalid_argument(message);
 }

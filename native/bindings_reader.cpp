@@ -5,7 +5,9 @@
 #include <nanobind/stl/string.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -42,6 +44,10 @@ struct Shared {
   std::pair<std::string, std::string> made_under = settings();
   std::atomic_flag busy = ATOMIC_FLAG_INIT;
 
+  struct Clear {
+    void operator()(std::atomic_flag* flag) const { flag->clear(std::memory_order_release); }
+  };
+
   Shared(Program program, const InstructionSet& set) : reader(std::move(program), set) {}
 
   bool holds() const {
@@ -54,18 +60,13 @@ struct Shared {
 
   bool output(const T* theta, const Rows<const T>& X, T* a) {
     if (busy.test_and_set(std::memory_order_acquire)) return false;
+    const std::unique_ptr<std::atomic_flag, Clear> until_done(&busy);
     const auto run = [&] {
       return reader.output(theta, X.data(), reader.program().n_in, static_cast<Index>(X.shape(0)), a);
     };
-    bool done = false;
-    if (reader.program().n_theta < kKeepsLock) {
-      done = run();
-    } else {
-      const nb::gil_scoped_release release;
-      done = run();
-    }
-    busy.clear(std::memory_order_release);
-    return done;
+    if (reader.program().n_theta < kKeepsLock) return run();
+    const nb::gil_scoped_release release;
+    return run();
   }
 };
 
@@ -92,6 +93,7 @@ void bind_reader(nb::module_& m, const char* name) {
             Rows<const T> rows;
             if (!nb::try_cast(X, rows, false)) return false;
             if (static_cast<Index>(rows.shape(1)) != program.n_in) return false;
+            if (reinterpret_cast<std::uintptr_t>(rows.data()) % alignof(T) != 0) return false;
             if (rows.shape(0) < 1 || static_cast<Index>(rows.shape(0)) > kFewRows) return false;
             check(a.shape(0) == rows.shape(0) && static_cast<Index>(a.shape(1)) == program.n_out,
                   "a has another shape");
@@ -106,7 +108,7 @@ bool rows_finite(const Matrix<const T>& X) {
               rows = static_cast<Index>(X.shape(0));
   int count = 0;
   const Kernels<T>& k = kernels_of<T>(*instruction_sets(&count));
-  const nb::gil_scoped_release release;
+  const Released released(static_cast<double>(rows) * static_cast<double>(n));
   if (row == n) return k.all_finite(X.data(), rows * n);
   for (Index x = 0; x < rows; ++x) {
     if (!k.all_finite(X.data() + x * row, n)) return false;

@@ -44,6 +44,16 @@ struct Program {
   std::vector<double> quantiles;  // what `cost` points to
 };
 
+// Points the parts of a program to what they own; where it is copied or moved they would point elsewhere.
+inline void link(Program& program) {
+  for (Operation& op : program.operations) {
+    op.activation.choices = op.choices.data();
+    op.activation.n_choices = static_cast<Index>(op.choices.size());
+    op.activation.choice_of = op.choice_of.data();
+  }
+  program.cost.quantiles = program.quantiles.empty() ? nullptr : program.quantiles.data();
+}
+
 enum class OptimizerKind { sgd, momentum, nesterov, rmsprop, adam };
 
 struct Optimizer {
@@ -57,14 +67,6 @@ struct Optimizer {
   double examples = 1.0;
   double clip_norm = 0.0, clip_value = 0.0, max_norm = 0.0;  // 0: none
 };
-
-// How many numbers it keeps for each parameter.
-int slots_of(const Optimizer& optimizer);
-// The numbers of one step for parameters with these factors on the rate and on penalty and decay; step counts
-// from 1. Without the penalty, and with it.
-StepNumbers numbers_of(const Optimizer& optimizer, double eta, Index step, double scale, double decay);
-StepNumbers penalised_numbers(const Optimizer& optimizer, double eta, Index step, double scale, double decay,
-                              Index rows);
 
 double seconds_now();
 

@@ -12,6 +12,7 @@
 #include "products.hpp"
 #include "vectors.hpp"
 #include "zeros.hpp"
+#include "zeros_gradient.hpp"
 
 namespace clearprop {
 namespace CLEARPROP_ISA {

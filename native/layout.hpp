@@ -85,12 +85,7 @@ struct Layout {
   // -- the program ----------------------------------------------------------------------------------
 
   void link() {
-    for (Operation& op : program.operations) {
-      op.activation.choices = op.choices.data();
-      op.activation.n_choices = static_cast<Index>(op.choices.size());
-      op.activation.choice_of = op.choice_of.data();
-    }
-    program.cost.quantiles = program.quantiles.empty() ? nullptr : program.quantiles.data();
+    clearprop::link(program);
     const std::size_t n = program.sizes.size();
     std::vector<bool> read(n, false);
     places.resize(program.operations.size());

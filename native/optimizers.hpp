@@ -29,13 +29,18 @@ struct Constants {
         second(splat(T(s.second))),
         rest1(splat(T(s.rest1))),
         rest2(splat(T(s.rest2))),
-        epsilon(splat(T(s.epsilon))),
+        epsilon(splat(positive(s.epsilon))),
         l1(splat(T(s.l1))),
         l2(splat(T(s.l2))),
         frozen(s.frozen),
         decays(s.keep != 1.0),
         l1_active(s.l1 != 0.0),
         l2_active(s.l2 != 0.0) {}
+
+  // An epsilon of zero, or one that T cannot hold, would make NaN of the padding, whose gradient is zero.
+  static T positive(double epsilon) {
+    return T(epsilon) > std::numeric_limits<T>::min() ? T(epsilon) : std::numeric_limits<T>::min();
+  }
 
   bool plain() const { return !(frozen || decays || l1_active || l2_active); }
 

@@ -27,11 +27,7 @@ template <class T>
 Reader<T>::Reader(Program program, const InstructionSet& set)
     : program_(std::move(program)), k_(kernels_of<T>(set)) {
   Index widest = 0;
-  for (Operation& op : program_.operations) {
-    op.activation.choices = op.choices.data();
-    op.activation.n_choices = static_cast<Index>(op.choices.size());
-    op.activation.choice_of = op.choice_of.data();
-  }
+  link(program_);
   for (const Index size : program_.sizes) {
     row_.push_back(padded<T>(size));
     widest = std::max(widest, row_.back());

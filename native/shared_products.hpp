@@ -30,31 +30,35 @@ struct Zeros {
   bool known = false;         // whether it was worth looking: else it is worked on densely
   double share = 1.0;         // of the numbers that are not zero
 
-  void make_room(Index rows, Index n, Index block, int threads) {
-    const auto size = [](Index a, Index b) { return static_cast<std::size_t>(product(a, b)); };
+  // Room for the lists of so many rows (rows, n).
+  void make_room(Index rows, Index n, Index block) {
     found.room = n + 64;  // a list is written a little beyond its end
     found.blocks = (n + block - 1) / block;
     found.words = (n + 63) / 64;
-    found.row_words = (rows + 63) / 64;
-    grow(columns, size(rows, found.room));
-    grow(starts, size(rows, found.blocks + 1));
-    grow(bits, size(rows, found.words));
-    if (laid_out_for != rows)
-      sets.assign(size(found.words * 64, found.row_words), 0);  // zero beyond the rows
-    laid_out_for = rows;
-    counts.assign(static_cast<std::size_t>(threads), 0);
+    grow(columns, product(rows, found.room));
+    grow(starts, product(rows, found.blocks + 1));
+    grow(bits, product(rows, found.words));
     found.columns = columns.data();
     found.starts = starts.data();
     found.bits = bits.data();
+  }
+
+  // Room for the sets of rows; their bits beyond the rows are zero.
+  void make_room_for_sets(Index rows) {
+    found.row_words = (rows + 63) / 64;
+    if (sets_for != rows)
+      sets.assign(static_cast<std::size_t>(product(found.words * 64, found.row_words)), 0);
+    sets_for = rows;
     found.sets = sets.data();
   }
 
  private:
-  Index laid_out_for = 0;
+  Index sets_for = 0;
 
   template <class Number>
-  static void grow(std::vector<Number>& memory, std::size_t count) {
-    if (memory.size() < count) memory.resize(count);
+  static void grow(std::vector<Number>& memory, Index count) {
+    const auto size = static_cast<std::size_t>(count);
+    if (memory.size() < size) memory.resize(size);
   }
 };
 
@@ -84,9 +88,11 @@ struct SharedProducts {
     zeros.known = false;
     if (n == 0) return;
     const Index some = std::clamp<Index>(rows / 8, 1, 8);
-    zeros.make_room(rows, n, k.zeros_block, pool.count());
+    zeros.make_room(some, n, k.zeros_block);
     Index count = k.find_nonzeros(a, a_row, n, zeros.found, 0, some);
     if (static_cast<double>(count) > worthwhile * static_cast<double>(some * n)) return;
+    zeros.make_room(rows, n, k.zeros_block);
+    zeros.counts.assign(static_cast<std::size_t>(pool.count()), 0);
     const int parts = parts_for(rows, n, 16);
     if (parts == 1) {
       count += k.find_nonzeros(a, a_row, n, zeros.found, some, rows);
@@ -186,15 +192,19 @@ struct SharedProducts {
   // inputs are zero.
   bool has_zeros_kernel(const GradientTask<T>& task, const Zeros& zeros) const {
     if (task.rows == 1) return task.gradient == nullptr && k.zero_moves_nothing(*task.weights);
-    return task.rows > kFewRows || zeros.share < 0.35;
+    return task.rows > kRowsForUnits || zeros.share < kShareForUnits;
   }
 
-  static constexpr Index kFewRows = 24;
+  // Up to so many rows an input has too few to be worth a loop of its own (measured on 10 to 64 rows of MNIST).
+  static constexpr Index kRowsForUnits = 24;
+  // Above this share few groups of eight inputs are zero together.
+  static constexpr double kShareForUnits = 0.35;
 
   void gradient_of_nonzeros(const GradientTask<T>& task, Zeros& zeros, int parts) const {
     const Index panels = k.panel_count(task.n), units = (task.inputs + 7) / 8;
     if (task.rows == 1) return k.gradient_of_nonzeros(task, zeros.found, 0, task.inputs, 0, panels);
-    zeros.found.unit = task.rows > kFewRows ? 1 : 8;
+    zeros.make_room_for_sets(task.rows);
+    zeros.found.unit = task.rows > kRowsForUnits ? 1 : 8;
     const Index column_bytes = task.rows * static_cast<Index>(sizeof(T));
     const Index step = std::max<Index>(32, kBlockBytes / column_bytes / 32 * 32);
     const auto some = [&](Index unit0, Index unit1) {

@@ -9,8 +9,8 @@
 #include <cmath>
 #include <vector>
 
-#include "engine.hpp"
 #include "memory.hpp"
+#include "step_numbers.hpp"
 
 namespace clearprop {
 

@@ -13,7 +13,8 @@ struct Sparse : Padded<T> {
         if (std::rand() >= share * RAND_MAX) this->p[x * this->row + j] = x % 2 == 0 ? T(0) : T(-0.0);
       }
     }
-    zeros.make_room(rows, n, table_of<T>().zeros_block, 1);
+    zeros.make_room(rows, n, table_of<T>().zeros_block);
+    zeros.make_room_for_sets(rows);
     const Index count = table_of<T>().find_nonzeros(this->p, this->row, n, zeros.found, 0, rows);
     Index want = 0;
     for (Index x = 0; x < rows; ++x) {
