@@ -355,6 +355,71 @@ def test_sparse_nan_names_its_row_and_column():
         trained(scipy.sparse.csc_matrix(values))
 
 
+def spoilt(form, name, place, value):
+    """Return X as a sparse matrix, one of whose arrays says what is not so."""
+    made = getattr(scipy.sparse, f"{form}_matrix")(X)
+    getattr(made, name)[place] = value
+    return made
+
+
+def with_longer_indptr():
+    made = scipy.sparse.csr_matrix(X)
+    made.indptr = np.append(made.indptr, made.indptr[-1])
+    return made
+
+
+def without_some_entries():
+    made = scipy.sparse.coo_matrix(X)
+    made.data = made.data[:-3]
+    return made
+
+
+ILL_FORMED = {
+    "column beyond": (lambda: spoilt("csr", "indices", 5, 700), "indices must lie from 0 to 5. Got 700"),
+    "column below": (lambda: spoilt("csr", "indices", 5, -3), "indices must lie from 0 to 5. Got -3"),
+    "start beyond": (lambda: spoilt("csr", "indptr", 3, 10**6), "indptr must be 61 numbers that rise from 0"),
+    "start below": (lambda: spoilt("csr", "indptr", 3, -1), "indptr must be 61 numbers that rise"),
+    "first start": (lambda: spoilt("csr", "indptr", 0, 1), "indptr must be 61 numbers that rise"),
+    "end beyond": (lambda: spoilt("csr", "indptr", -1, 10**6), "indptr must be .* to at most 359"),
+    "too many starts": (with_longer_indptr, "indptr must be 61 numbers"),
+    "csc row": (lambda: spoilt("csc", "indices", 5, 60), "indices must lie from 0 to 59. Got 60"),
+    "csc start": (lambda: spoilt("csc", "indptr", 2, 10**6), "indptr must be 7 numbers"),
+    "bsr": (lambda: spoilt("bsr", "indices", 0, 9999), "indices must lie from 0 to .* Got 9999"),
+    "coo row": (lambda: spoilt("coo", "row", 5, 60), "row must lie from 0 to 59. Got 60"),
+    "coo column": (lambda: spoilt("coo", "col", 5, -1), "col must lie from 0 to 5. Got -1"),
+    "coo lengths": (without_some_entries, "row must have .* entries like data. Got"),
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "batch"])
+@pytest.mark.parametrize("case", ILL_FORMED)
+def test_an_ill_formed_sparse_matrix_is_refused(case, engine):
+    make, wrong = ILL_FORMED[case]
+    net = trained(X, engine=engine)
+    before = net.theta.copy()
+    message = f"X is an ill-formed sparse matrix: its {wrong}"
+    for use in (lambda: net.fit(make(), Y), lambda: net.outputs(make()), lambda: net.evaluate(make(), Y)):
+        with pytest.raises(DataError, match=message):
+            use()
+    with pytest.raises(DataError, match=r"X\[1\] is an ill-formed"):
+        net.outputs((X, make()))
+    np.testing.assert_array_equal(net.theta, before)
+
+
+def test_ill_formed_sparse_targets_are_refused():
+    targets = scipy.sparse.csr_matrix(np.eye(3)[Y])
+    targets.indices[4] = 900
+    with pytest.raises(DataError, match="y is an ill-formed sparse matrix: its indices must lie from 0 to 2"):
+        trained(X, targets)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "lil", "dok", "dia"])
+def test_sparse_matrices_of_every_form_and_none_of_their_entries_are_fine(form):
+    made = getattr(scipy.sparse, f"{form}_matrix")
+    np.testing.assert_array_equal(as_features(made(X)).toarray(), X)
+    np.testing.assert_array_equal(as_features(made(np.zeros((4, 3)))).toarray(), np.zeros((4, 3)))
+
+
 def test_a_column_that_is_no_number_is_named():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=list("abcdef"))

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from tests.native_cases import needs_native
 
 import clearprop as cp
 from clearprop.engines import engines
@@ -163,6 +164,23 @@ def test_what_a_callback_breaks_is_not_blamed_on_the_rate():
         cp.DivergenceError, match=r"epoch 2, at or before step \d+: .*a callback \(Breaks\).*after step \d"
     ):
         net.fit(X, T, optimizer="sgd", batch_size=8, callbacks=Breaks())
+    assert np.isfinite(net.theta).all()
+
+
+@needs_native
+def test_what_a_callback_breaks_after_a_native_step_is_not_blamed_on_the_rate():
+    class Breaks(cp.Callback):
+        every = 1
+
+        def on_step_end(self, run):
+            if run.step == 6:
+                run.network.theta[0] = np.nan
+
+    net = relu()
+    with pytest.raises(
+        cp.DivergenceError, match=r"epoch 2, .*Likely cause: a callback \(Breaks\) changed something, or the"
+    ):
+        net.fit(X, T, optimizer="sgd", batch_size=8, callbacks=Breaks(), engine="native")
     assert np.isfinite(net.theta).all()
 
 

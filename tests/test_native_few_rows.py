@@ -121,6 +121,16 @@ def test_predictions_of_one_row_are_those_among_many() -> None:
             assert relative(net.predict_proba(X[i : i + 1]), shares[i : i + 1]) < 1e-5
 
 
+def test_an_infinite_weight_at_a_zero_shows_in_a_few_rows_alone() -> None:
+    net = cp.Network([cp.Dense(20), cp.Dense(3)], n_in=37, seed=3, dtype="float32", engine="native")
+    net.W[1][0, 0] = np.inf
+    X = np.zeros((64, 37), np.float32)
+    X[:, 1:4] = 1
+    assert np.isnan(net.outputs(X[:1])).all()
+    assert np.isnan(net.outputs(X[:FEW])).all()
+    assert np.isfinite(net.outputs(X)).all()
+
+
 # Taken, and not taken ----------------------------------------------------------------------------
 
 
@@ -217,6 +227,20 @@ def test_the_settings_of_the_moment_count(monkeypatch: pytest.MonkeyPatch) -> No
         for _ in range(2):
             last = net.outputs(X)
         np.testing.assert_array_equal(last, a)
+
+
+@pytest.mark.parametrize("count", ["0", "1025", "two"])
+def test_a_bad_number_of_threads_is_said_in_the_first_prediction(
+    count: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEARPROP_NUM_THREADS", count)
+    for n in (1, FEW, FEW + 1):
+        net = chain(engine="native")
+        for _ in range(2):
+            with pytest.raises(OptionError, match=f"CLEARPROP_NUM_THREADS must be .* Got '{count}'"):
+                net.outputs(rows(n))
+    monkeypatch.setenv("CLEARPROP_NUM_THREADS", "1")
+    assert np.isfinite(net.outputs(rows(1))).all()
 
 
 def test_a_network_that_has_predicted_is_copied_and_pickled() -> None:

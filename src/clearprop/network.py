@@ -309,7 +309,7 @@ class Network:
         everyone = np.arange(len(examples))
         rows, encoded, weights = examples.take(everyone)
         draws = Draws(self.seed, 0, everyone) if training else None
-        rung = network._engine(engine or "batch")
+        rung = network._engine("batch" if engine is None else engine)
         trace = rung.trace(network.model, network.state, rows, encoded, weights, draws)
         self._model, self._state = network._model, network._state
         return trace
@@ -382,7 +382,7 @@ class Network:
         return persistence.save(self, path, overwrite=overwrite, extra=extra)
 
     def _engine(self, name: str | None) -> Engine:
-        return choose_engine(name or self.engine, self.model)[0]
+        return choose_engine(self.engine if name is None else name, self.model)[0]
 
 
 def load(path: str | Path, *, custom: Sequence[Any] = ()) -> Network:

@@ -265,11 +265,15 @@ def _engine(name: str) -> Engine:
 _PREFERENCE = ("native", "batch")
 
 
-def choose_engine(name: str, model: Model, options: TrainingOptions | None = None) -> tuple[Engine, str]:
+def choose_engine(name: Any, model: Model, options: TrainingOptions | None = None) -> tuple[Engine, str]:
     """Return the engine of that name and one sentence on the choice; "auto" takes the fastest that can.
 
     Errors: `UnknownNameError`; `UnsupportedError` with the engine's own sentence if it declines.
     """
+    known = engine_names()
+    if not (isinstance(name, str) and name in ("auto", *known)):
+        hint = did_you_mean(str(name), known)
+        raise UnknownNameError(f"unknown engine {name!r}.{hint} Known: 'auto', {one_of(known)}.")
     if name == "auto":
         declined: list[str] = []
         for candidate in _PREFERENCE:
@@ -279,9 +283,6 @@ def choose_engine(name: str, model: Model, options: TrainingOptions | None = Non
                 return _engine(candidate), " ".join([why, *declined])
             declined.append(f"{candidate} declined: {reason}")
         raise UnsupportedError(f"no engine can run this network. {' '.join(declined)}")
-    if name not in engine_names():
-        hint = did_you_mean(name, engine_names())
-        raise UnknownNameError(f"unknown engine {name!r}.{hint} Known: 'auto', {one_of(engine_names())}.")
     reason = _engine(name).supports(model, options)
     if reason is not None:
         raise UnsupportedError(f"engine {name!r} cannot run this network: {reason}")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.compiled import instruction_set, native
+from clearprop.compiled import instruction_set, native, threads
 from clearprop.engines.base import Engine
 from clearprop.engines.native_program import program_of
 from clearprop.model import Model
@@ -34,6 +34,7 @@ class FewRows:
         self._reader: Any = None
         if engine.name != "native":
             return
+        threads()  # one is enough here, but what is wrong with their number is said for few rows, too
         program = program_of(model)
         if all(operation["kind"] in _KINDS for operation in program["operations"]):
             kind = native.Reader32 if self._dtype == np.float32 else native.Reader64

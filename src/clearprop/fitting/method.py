@@ -273,7 +273,7 @@ def plan_fit(
     if validation is not None:
         check_metrics(options.metrics, data.targets, validation.y)
     needed = TrainingOptions(chosen.name, draft.dtype.name)
-    rung, why = choose_engine(engine or draft.engine, model, needed)
+    rung, why = choose_engine(draft.engine if engine is None else engine, model, needed)
     history = History()
     history.engine = why
     draft.history, draft.penalty = history, regularization

@@ -209,8 +209,8 @@ def explain_parameters(run: TrainingRun, snapshot: Snapshot) -> NoReturn:
     state.theta[:], state.buffers[:] = snapshot.theta, snapshot.buffers
     at, run.step = run.step, snapshot.step
     advice = f"the rate eta = {eta:g} is too high (try {eta / 10:g}, or clip_norm=1)"
-    if _stepwise(run):
-        advice += f", or a callback ({_stepwise(run)}) changed something"
+    if _stepwise(run):  # there are no batches to repeat without it
+        advice = f"a callback ({_stepwise(run)}) changed something, or {advice}"
     raise DivergenceError(
         f"training diverged in epoch {run.epoch}, at or before step {at}: {where} became NaN or infinite. "
         f"Likely cause: {advice}. "

@@ -6,7 +6,7 @@ import mmap
 import numbers
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -19,6 +19,7 @@ __all__ = [
     "Columns",
     "all_finite",
     "as_features",
+    "check_sparse",
     "check_values",
     "chunks",
     "dense_rows",
@@ -53,7 +54,7 @@ def _is_row(item: Any) -> bool:
 
 def is_sparse(X: Any) -> bool:
     """Return whether X is a SciPy sparse matrix or array."""
-    return hasattr(X, "tocsr") and hasattr(X, "nnz")
+    return hasattr(X, "tocsr") and hasattr(type(X), "nnz")  # which some forms count, if they can
 
 
 def is_mapped(X: Any) -> bool:
@@ -118,7 +119,8 @@ def as_features(X: Any, what: str = "X", inputs: Sequence[int] | None = None) ->
     X: (n, d) array, memory-mapped array, list of rows, SciPy sparse matrix, pandas or polars frame; (n, …)
     arrays, such as images, are read as (n, d); a tuple of those is a network with several inputs: their
     columns are joined. inputs: how many features each item of a tuple must have.
-    Errors: `DTypeError` for values that are no numbers, `ShapeError` for one dimension, `DataError` if empty.
+    Errors: `DTypeError` for values that are no numbers, `ShapeError` for one dimension, `DataError` if empty
+    or for a sparse matrix that is ill-formed.
     """
     if isinstance(X, Columns):
         return X
@@ -158,7 +160,7 @@ def _joined(blocks: Sequence[Any], what: str, inputs: Sequence[int] | None) -> A
 
 def _to_array(X: Any, what: str) -> Any:
     if is_sparse(X):
-        return X.tocsr() if len(X.shape) == 2 else X
+        return _to_csr(X, what) if len(X.shape) == 2 else X
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise DataError(f"{what} has masked values. Fill them or leave those examples out.")
     if isinstance(X, np.ndarray):
@@ -175,6 +177,51 @@ def _to_array(X: Any, what: str) -> Any:
         raise ShapeError(
             f"{what} holds rows of different lengths. Give every example as many features."
         ) from None
+
+
+def _to_csr(X: Any, what: str) -> Any:
+    """Return a sparse matrix as CSR. Errors: `DataError` if it is ill-formed."""
+    check_sparse(X, what)
+    rows = X.tocsr()
+    if rows is not X:
+        check_sparse(rows, what)
+    return rows
+
+
+def check_sparse(X: Any, what: str) -> None:
+    """Raise `DataError` if the arrays of a SciPy matrix contradict each other.
+
+    SciPy follows them without looking, beyond the end of its memory where they say so.
+    """
+    form = getattr(X, "format", "")
+    if form == "coo" and hasattr(X, "row"):
+        _check_places(X.row, X.shape[0], len(X.data), "row", what)
+        _check_places(X.col, X.shape[1], len(X.data), "col", what)
+    elif form in ("csr", "csc", "bsr") and hasattr(X, "indptr"):
+        high, wide = X.blocksize if form == "bsr" else (1, 1)
+        lines, across = X.shape[0] // high, X.shape[1] // wide
+        if form == "csc":
+            lines, across = across, lines
+        entries = min(len(X.indices), len(X.data))
+        starts = X.indptr
+        rises = len(starts) == lines + 1 and starts[0] == 0 and bool(np.all(starts[1:] >= starts[:-1]))
+        if not rises or starts[-1] > entries:
+            _refuse_sparse(what, f"indptr must be {lines + 1} numbers that rise from 0 to at most {entries}")
+        _check_places(X.indices[: starts[-1]], across, int(starts[-1]), "indices", what)
+
+
+def _check_places(places: Array, limit: int, entries: int, name: str, what: str) -> None:
+    if len(places) != entries:
+        _refuse_sparse(what, f"{name} must have {entries} entries like data. Got {len(places)}")
+    if entries == 0:
+        return
+    for place in (int(places.min()), int(places.max())):
+        if not 0 <= place < limit:
+            _refuse_sparse(what, f"{name} must lie from 0 to {limit - 1}. Got {place}")
+
+
+def _refuse_sparse(what: str, wrong: str) -> NoReturn:
+    raise DataError(f"{what} is an ill-formed sparse matrix: its {wrong}. Make it anew from its entries.")
 
 
 def _from_frame(X: Any, what: str) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.errors import DataError, DTypeError, ShapeError
+from clearprop.training.features import check_sparse, is_sparse
 
 __all__ = ["as_targets", "family", "plain_values"]
 
@@ -69,6 +70,8 @@ def _to_array(y: Any, where: str) -> Array:
     if hasattr(y, "to_numpy"):
         y = y.to_numpy()
     elif hasattr(y, "toarray"):
+        if is_sparse(y) and len(y.shape) == 2:
+            check_sparse(y, where)
         y = y.toarray()
     try:
         array = np.asarray(y)
