@@ -27,6 +27,7 @@ from tests.networks import relative
 
 import clearprop as cp
 from clearprop.compiled import native
+from clearprop.training.metrics import Metric
 
 pytestmark = needs_native
 
@@ -133,6 +134,59 @@ def test_what_is_changed_between_epochs_counts() -> None:
         return classifier()
 
     assert difference(make, callbacks=BetweenEpochs(), optimizer=cp.SGD(0.1)) < SEVERAL_STEPS
+
+
+class OnlyHooks(cp.Callback):
+    """Has one hook, and says that it does not look at parameters while an epoch runs."""
+
+    reads_theta = False
+
+    def __init__(self, hook: str) -> None:
+        setattr(self, hook, self.change)
+
+    def change(self, run, *rest):
+        run.network.W[1][:, 0] = 0.1 / (1 + run.epoch)
+        for slot in run.slots.values():
+            slot[:5] = 0.25
+
+
+@pytest.mark.parametrize("hook", ["on_fit_begin", "on_epoch_begin", "on_epoch_end", "on_fit_end"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_what_is_changed_counts_whatever_reads_theta_says(hook: str, optimizer: str) -> None:
+    options = {"optimizer": optimizer, "eta": 0.05}
+    assert difference(classifier, callbacks=OnlyHooks(hook), **options) < SEVERAL_STEPS
+    changed = fitted(classifier(), callbacks=OnlyHooks(hook), **options)
+    assert not np.array_equal(changed.theta, fitted(classifier(), **options).theta)
+
+
+@pytest.mark.parametrize("what", ["metrics", "order", "schedule"])
+def test_what_other_code_changes_between_epochs_counts(what: str) -> None:
+    def trained(engine: str) -> np.ndarray:
+        net = classifier()
+
+        def change() -> None:
+            net.W[1][:, 0] *= -0.5
+
+        class Mean(Metric):
+            def score(self, task, y_true, outputs, sample_weight):
+                change()
+                return float(np.mean(outputs))
+
+        def order(epoch):
+            change()
+            return np.arange(N)
+
+        class Changes(cp.Constant):
+            monitors = True
+
+            def observe(self, state, value):
+                change()
+                return super().observe(state, value)
+
+        given = {"metrics": [Mean()], "order": order, "schedule": Changes()}
+        return fitted(net, engine=engine, optimizer=cp.SGD(0.05), **{what: given[what]}).theta
+
+    assert relative(trained("native"), trained("batch")) < SEVERAL_STEPS
 
 
 def test_progress_shows_current_parameters() -> None:

@@ -34,7 +34,10 @@ class Callback:
 
     every: int = 0
     reads_theta: bool = True
-    """Whether `on_progress` looks at parameters; False spares an engine that has its own the copying."""
+    """Whether `on_progress` looks at parameters; False spares an engine that has its own the copying.
+
+    In every other hook they are current, and what is changed there counts, whatever this says.
+    """
 
     def on_fit_begin(self, run: TrainingRun) -> None:
         """Do something before the first step."""

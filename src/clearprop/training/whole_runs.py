@@ -29,6 +29,7 @@ ROLLING_EXAMPLES = 1000
 _RUN_SECONDS = 0.05  # so that Ctrl-C is heard and the progress bar moves
 _FIRST_STEPS = 64
 _READ_BYTES = 1 << 22
+_HOOKS = ("on_fit_begin", "on_epoch_begin", "on_gradient", "on_step_end", "on_epoch_end", "on_fit_end")
 
 
 class _Lot(NamedTuple):
@@ -75,7 +76,7 @@ class _Exchange:
 
     def __init__(self, run: TrainingRun, trainer: Trainer) -> None:
         self._run, self._trainer = run, trainer
-        self._with_slots = any(c.reads_theta for c in run.options.callbacks)
+        self._with_slots = any(_may_change(c) for c in run.options.callbacks)
         self._trainer_is_ahead = False
         self._loop_may_differ = True
 
@@ -117,6 +118,7 @@ class WholeRuns:
         self._expected = _FIRST_STEPS
         self._stepwise = [c for c in run.options.callbacks if c.every > 0]
         self._looks = any(c.reads_theta and _overrides(c, "on_progress") for c in run.options.callbacks)
+        self._others_run = _others_run_between_epochs(run)
         self._snapshot: Snapshot | None = None
         self._in_memory = None if run.examples is None else _in_memory(run.examples)
 
@@ -135,7 +137,7 @@ class WholeRuns:
         except BaseException:
             self._exchange.to_loop()
             raise
-        if any(c.reads_theta for c in run.options.callbacks):
+        if self._others_run:
             self._exchange.to_loop()
         else:  # nobody will change what the trainer has
             self._exchange.show()
@@ -285,6 +287,24 @@ class WholeRuns:
         assert self._snapshot is not None
         self._bring_up_to_date()
         explain_step(self._run, _batch(lot, at), self._snapshot)
+
+
+def _others_run_between_epochs(run: TrainingRun) -> bool:
+    """Return whether code that is not the loop's runs between two epochs, and so may change parameters."""
+    options = run.options
+    has_order = run.examples is not None and run.steps_per_epoch is None
+    return (
+        any(_may_change(c) for c in options.callbacks)
+        or bool(options.metrics)
+        or options.schedule is not None
+        or has_order
+    )
+
+
+def _may_change(callback: Callback) -> bool:
+    """Return whether a callback has a hook in which parameters and slots are current and its to change."""
+    shown = ["on_progress"] if callback.reads_theta else []
+    return any(_overrides(callback, hook) for hook in (*_HOOKS, *shown))
 
 
 def _overrides(callback: Callback, hook: str) -> bool:
