@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from clearprop.arrays import Array
 from clearprop.checks import as_flag, as_whole
 from clearprop.compiled import threads as all_threads
 from clearprop.errors import (
+    ClearpropError,
     DataError,
     DTypeError,
     FitManyError,
@@ -25,7 +26,7 @@ from clearprop.errors import (
 from clearprop.fitting import FitPlan, fit, plan_fit, run_plans
 from clearprop.network import Network
 from clearprop.training.callbacks import EarlyStopping
-from clearprop.training.data import as_features, is_stream
+from clearprop.training.data import Examples, as_features, is_stream
 from clearprop.training.features import Chosen, check_values, is_mapped, is_sparse
 from clearprop.training.history import History
 from clearprop.training.labels import as_targets
@@ -59,8 +60,9 @@ def fit_many(
 
         networks[i].fit(X[rows[i]], y[rows[i]], X_val=X[validation_rows[i]], y_val=y[validation_rows[i]], …)
 
-    X is checked and converted once, and its rows are read where they lie. Nothing is trained before the
-    options of all networks have been checked: what is refused leaves every network as it was.
+    X is checked and converted once, and its rows are read where they lie; a network with preprocessing has a
+    copy of its rows, shifted and scaled, while it trains. Nothing is trained before the options of all
+    networks have been checked: what is refused leaves every network as it was.
 
     Parameters:
         networks: different objects, of any architecture, dtype and engine.
@@ -77,10 +79,10 @@ def fit_many(
     Callbacks, and code of your own in metrics or layers, run in the thread of their network. The native rung
     trains side by side in C++; on other rungs, which are Python, threads mostly take turns.
 
-    Errors: those of `Network.fit`. Where one network fails, as by divergence, the others are trained to their
-    end, then `FitManyError` names those that failed, and has the histories of all. Ctrl-C ends each after its
-    step at hand, leaves alone those that have not begun, and raises KeyboardInterrupt; what each recorded is
-    in its ``network.history``.
+    Errors: those of `Network.fit`, with "networks[i]: " before them. Where one network fails in training, as
+    by divergence, the others are trained to their end, then `FitManyError` names those that failed, and has
+    the histories of all. Ctrl-C ends each after its step at hand, leaves alone those that have not begun, and
+    raises KeyboardInterrupt; what each recorded is in its ``network.history``.
 
     >>> import clearprop as cp
     >>> X, y = cp.datasets.xor()
@@ -95,8 +97,7 @@ def fit_many(
     chosen = _options_of(options, each, len(networks))
     workers, threads_each = _shares(threads, len(networks))
     show = ManyBar() if as_flag("progress", progress) else None
-    plans = list(_plans(networks, X, y, chosen, rows, validation_rows))
-    _share_targets(plans)
+    plans = _plans(networks, X, y, chosen, rows, validation_rows)
     failures = run_plans(plans, workers, threads_each, show)
     histories = [plan.history for plan in plans]
     if failures:
@@ -230,27 +231,47 @@ def _plans(
     options: list[dict[str, Any]],
     rows: Any,
     validation_rows: Any,
-) -> Iterator[FitPlan]:
+) -> list[FitPlan]:
     data = _SharedData(X, y)
     training = _rows_of("rows", rows, len(networks), data.n)
     held = _rows_of("validation_rows", validation_rows, len(networks), data.n)
     validation: dict[tuple[int, int], _SharedData] = {}
+    kept: dict[Any, Array] = {}
+    plans: list[FitPlan] = []
     for place, network in enumerate(networks):
-        own = options[place]
-        if own["sample_weight"] is not None and training[place] is not None:
-            own["sample_weight"] = check_weights(own["sample_weight"], data.n)[training[place]]
-        given = own["X_val"], own["y_val"]
-        if held[place] is not None:
-            if given[0] is not None or given[1] is not None:
-                raise OptionError("give validation_rows, or X_val and y_val, not both.")
-            own["X_val"], own["y_val"] = data.part(network, held[place])
-        elif given[0] is not None and given[1] is not None:
-            key = id(given[0]), id(given[1])
-            if key not in validation:
-                validation[key] = _SharedData(*given, "X_val", "y_val")
-            own["X_val"], own["y_val"] = validation[key].part(network, None)
-        features, targets = data.part(network, training[place])
-        yield plan_fit(network, features, targets, progress=False, **own)
+        try:
+            own = dict(options[place])  # what is put in goes when the plan is made
+            _take_validation(own, network, data, held[place], validation)
+            if own["sample_weight"] is not None and training[place] is not None:
+                own["sample_weight"] = check_weights(own["sample_weight"], data.n)[training[place]]
+            features, targets = data.part(network, training[place])
+            plan = plan_fit(network, features, targets, progress=False, **own)
+        except ClearpropError as error:
+            said = type(error)(f"networks[{place}]: {error}")
+            raise said.with_traceback(error.__traceback__) from error.__cause__
+        _share_targets(plan, kept)
+        plans.append(plan)
+    return plans
+
+
+def _take_validation(
+    own: dict[str, Any],
+    network: Network,
+    data: _SharedData,
+    held: Array | None,
+    others: dict[tuple[int, int], _SharedData],
+) -> None:
+    """Put a network's validation data among its options: rows of the data, or X_val and y_val, read once."""
+    given = own["X_val"], own["y_val"]
+    if held is not None:
+        if given[0] is not None or given[1] is not None:
+            raise OptionError("give validation_rows, or X_val and y_val, not both.")
+        own["X_val"], own["y_val"] = data.part(network, held)
+    elif given[0] is not None and given[1] is not None:
+        key = id(given[0]), id(given[1])
+        if key not in others:
+            others[key] = _SharedData(*given, "X_val", "y_val")
+        own["X_val"], own["y_val"] = others[key].part(network, None)
 
 
 def _rows_of(name: str, rows: Any, networks: int, n: int) -> list[Array | None]:
@@ -284,14 +305,17 @@ def _indices(what: str, given: Any, n: int) -> Array:
     return indices.astype(np.intp)
 
 
-def _share_targets(plans: Iterable[FitPlan]) -> None:
-    """Let plans whose encoded targets are the same keep them once."""
-    kept: dict[Any, Array] = {}
-    for plan in plans:
-        examples = plan.data.examples
-        if examples is None:
-            continue
-        rows = id(examples.X.rows) if isinstance(examples.X, Chosen) else 0
-        first = kept.setdefault((plan.data.targets, examples.y.dtype.str, rows), examples.y)
-        if first is not examples.y and np.array_equal(first, examples.y):
-            plan.data = replace(plan.data, examples=replace(examples, y=first))
+def _share_targets(plan: FitPlan, kept: dict[Any, Array]) -> None:
+    """Let a plan have the encoded targets of one before it, where they are the same; else keep its own."""
+    if plan.data.examples is not None:
+        shared = _shared(plan.data.examples, kept, "training", plan.data.targets)
+        plan.data = replace(plan.data, examples=shared)
+    if plan.validation is not None:
+        plan.validation = _shared(plan.validation, kept, "validation", plan.data.targets)
+
+
+def _shared(examples: Examples, kept: dict[Any, Array], *use: Any) -> Examples:
+    place = (id(examples.X.data), id(examples.X.rows)) if isinstance(examples.X, Chosen) else ()
+    y = kept.setdefault((*use, examples.y.dtype.str, *place), examples.y)
+    same = y is not examples.y and np.array_equal(y, examples.y)
+    return replace(examples, y=y) if same else examples

@@ -39,30 +39,32 @@ def run_plans(
 
     Ctrl-C ends every run after the step at hand, and plans that have not begun leave their network alone:
     KeyboardInterrupt. A second one raises at once.
+
+    Where the system gives fewer threads than `workers`, those that it gives do the work of all.
     """
     crew = _Crew(plans, threads_each)
+    pool: list[threading.Thread] = []
     if show is not None:
         show.begin(sum(plan.options.epochs for plan in plans), len(plans))
     try:
         with InterruptGuard(crew.stop) as guard:
-            # Daemons: after a second Ctrl-C nobody waits for them.
-            pool = [
-                threading.Thread(target=copy_context().run, args=(crew.work,), name=f"fit-{i}", daemon=True)
-                for i in range(workers)
-            ]
             try:
-                for thread in pool:
-                    thread.start()
+                for number in range(workers):
+                    if not _began(crew, number, pool):
+                        break
                 for thread in pool:
                     while thread.is_alive():
                         thread.join(_LOOK_SECONDS)
                         if show is not None:
                             show.update(*crew.news())
+                if show is not None:  # of threads that had ended before anyone looked, too
+                    show.update(*crew.news())
             except BaseException:
                 crew.stop("interrupted")
                 if not guard.interrupted:  # an error of our own, or of a program's own signal handler
                     for thread in pool:
-                        thread.join()
+                        if thread.is_alive():  # one that was never started cannot be joined
+                            thread.join()
                 raise
     finally:
         if show is not None:
@@ -72,6 +74,25 @@ def run_plans(
     if guard.interrupted:
         raise KeyboardInterrupt
     return crew.failures
+
+
+def _began(crew: _Crew, number: int, pool: list[threading.Thread]) -> bool:
+    """Start one more thread for the crew; return False where the system gives no more than are in `pool`.
+
+    Errors: RuntimeError if it gives not even the first.
+    """
+    # Daemons: after a second Ctrl-C nobody waits for them.
+    target, name = copy_context().run, f"fit-{number}"
+    thread = threading.Thread(target=target, args=(crew.work,), name=name, daemon=True)
+    pool.append(thread)
+    try:
+        thread.start()
+    except RuntimeError:
+        pool.pop()
+        if not pool:
+            raise
+        return False
+    return True
 
 
 class _Crew:

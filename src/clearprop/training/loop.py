@@ -113,6 +113,7 @@ class TrainingRun:
                 with ExitStack() as ends:  # each one runs, last first, whatever another raises
                     for callback in begun:
                         ends.callback(callback.on_fit_end, self)
+                self._whole_runs = None  # which refers to us: its copies of the data go now, not at some time
         if guard.interrupted:
             raise KeyboardInterrupt
         return self.history
