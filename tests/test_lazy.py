@@ -53,6 +53,19 @@ def test_every_public_name_is_there_from_the_start(package: str) -> None:
     assert int(alone(source)) >= len(importlib.import_module(package).__all__)
 
 
+@pytest.mark.parametrize("package", ["clearprop", "clearprop.engines"])
+def test_dir_lists_what_is_not_imported_yet(package: str) -> None:
+    source = f"import {package} as p, sys\nprint(sorted({{*p.__all__, *p._WHEN_ASKED}} - set(dir(p))))"
+    source += "\nprint('clearprop.engines.neuron' in sys.modules)"
+    assert alone(source).splitlines() == ["[]", "False"]
+
+
+def test_modules_are_attributes_before_anyone_imports_them() -> None:
+    names = ("io", "trace", "persistence", "engines.neuron", "engines.example", "engines.graph_rung")
+    source = "import clearprop as cp\n" + "\n".join(f"print(cp.{name}.__name__)" for name in names)
+    assert alone(source).split() == [f"clearprop.{name}" for name in names]
+
+
 def test_a_name_that_is_not_there_is_said_so() -> None:
     with pytest.raises(AttributeError, match="module 'clearprop' has no attribute 'nothing'"):
         _ = cp.nothing  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from clearprop import activations, costs, engines, errors, initializers
 from clearprop._version import __version__
 from clearprop.activations import per_neuron
-from clearprop.errors import ClearpropError, DivergenceError
+from clearprop.errors import ClearpropError, DivergenceError, FitManyError
 from clearprop.layers import (
     Activation,
     AlphaDropout,
@@ -51,6 +51,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "ExponentialDecay",
+    "FitManyError",
     "History",
     "InverseScaling",
     "LayerNorm",
@@ -82,6 +83,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from clearprop import datasets, schedules
+    from clearprop import io as io
+    from clearprop import persistence as persistence
+    from clearprop import trace as trace
     from clearprop.many import fit_many
     from clearprop.schedules import (
         Constant,
@@ -112,12 +116,10 @@ _WHEN_ASKED = {
     "Trace": "clearprop.trace",
     "datasets": "clearprop.datasets",
     "fit_many": "clearprop.many",
+    "io": "clearprop.io",
     "metrics": "clearprop.training.metrics",
+    "persistence": "clearprop.persistence",
     "schedules": "clearprop.schedules",
+    "trace": "clearprop.trace",
 }
-__getattr__ = attributes(__name__, _WHEN_ASKED, globals())
-
-
-def __dir__() -> list[str]:
-    """Return the public names, those not imported yet too."""
-    return sorted(__all__)
+__getattr__, __dir__ = attributes(__name__, _WHEN_ASKED, globals())

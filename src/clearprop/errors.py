@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from clearprop.training.history import History
+from typing import Any
 
 __all__ = [
     "ClearpropError",
@@ -77,13 +74,13 @@ class FitManyError(ClearpropError, ExceptionGroup[Exception]):
     """Some of the networks of `fit_many` failed; the others are trained.
 
     `exceptions` holds their errors (``except* DivergenceError`` works), `failures` the same by place in the
-    list of networks, `histories` the history of every network.
+    list of networks, `histories` the `History` of every network.
     """
 
     failures: dict[int, Exception]
-    histories: list[History]
+    histories: list[Any]
 
-    def __new__(cls, failures: dict[int, Exception], histories: Sequence[History]) -> FitManyError:
+    def __new__(cls, failures: dict[int, Exception], histories: Sequence[Any]) -> FitManyError:
         """Return the error of these failures, by place, among as many networks as there are histories."""
         first = min(failures)
         message = (

@@ -25,11 +25,13 @@ class Lazy:
         return getattr(importlib.import_module(self._name), attribute)
 
 
-def attributes(package: str, places: Mapping[str, str], into: dict[str, Any]) -> Callable[[str], Any]:
-    """Return a package's `__getattr__`, which imports what `places` names when it is first asked for.
+def attributes(
+    package: str, places: Mapping[str, str], into: dict[str, Any]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return a package's `__getattr__`, which imports what is first asked for, and its `__dir__`.
 
     places: public name -> the module that defines it, or the name's own module. into: the package's globals,
-    where what was found stays.
+    where what was found stays; its `__all__` and `places` are what `dir` lists.
     """
 
     def find(name: str) -> Any:
@@ -40,4 +42,7 @@ def attributes(package: str, places: Mapping[str, str], into: dict[str, Any]) ->
         into[name] = found
         return found
 
-    return find
+    def names() -> list[str]:
+        return sorted({*into["__all__"], *places})
+
+    return find, names

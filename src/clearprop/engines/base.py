@@ -34,6 +34,7 @@ __all__ = [
     "engine_names",
     "engines",
     "register_engine",
+    "register_when_asked",
     "weighted",
 ]
 
@@ -228,21 +229,19 @@ def weighted(rows: Array, weights: Array | None) -> Array:
     return rows if weights is None else rows * weights[:, None]
 
 
-# In the order of the ladder. A rung registers itself when it is imported: when it is first asked for.
-_BUILT_IN = {
-    "graph": "clearprop.engines.graph_rung",
-    "neuron": "clearprop.engines.neuron",
-    "example": "clearprop.engines.example",
-    "batch": "clearprop.engines.batch",
-    "native": "clearprop.engines.native",
-}
 _engines: dict[str, Engine] = {}
+_when_asked: dict[str, str] = {}
 
 
 def register_engine(cls: type[Engine]) -> type[Engine]:
     """Register an engine under its name (class decorator)."""
     _engines[cls.name] = cls()
     return cls
+
+
+def register_when_asked(name: str, module: str) -> None:
+    """Let the name be known of an engine that registers itself when its module is imported."""
+    _when_asked[name] = module
 
 
 def engines() -> dict[str, Engine]:
@@ -252,12 +251,12 @@ def engines() -> dict[str, Engine]:
 
 def engine_names() -> tuple[str, ...]:
     """Return the name of every engine, slowest and most readable first."""
-    return tuple(dict.fromkeys((*_BUILT_IN, *_engines)))
+    return tuple(dict.fromkeys((*_when_asked, *_engines)))
 
 
 def _engine(name: str) -> Engine:
     if name not in _engines:
-        importlib.import_module(_BUILT_IN[name])
+        importlib.import_module(_when_asked[name])
     return _engines[name]
 
 
