@@ -8,7 +8,8 @@ history and its figures of cost and accuracy, called once for the epochs of a tu
 rows are gathered, steps unrolled, examples as rows or columns) the fastest here is taken.
 
 The inputs are those that the workloads are named after: MNIST (81 % zeros), Covertype (78 %), small digits,
-moons, exclusive or; big has random numbers. With `--inputs random` all have, none of them zero. clearprop
+moons, exclusive or; big has random numbers. Where a file is missing, random numbers take its place, which
+stands beside the ratio. With `--inputs random` all have those, none of them zero. clearprop
 leaves out products with zeros, of the inputs and of relu; no peer does, so to them it makes no difference.
 
 The proof that all compute the same: after a fixed order of batches each one's weights are compared with a
@@ -32,6 +33,7 @@ import time
 from typing import Any
 
 from peer_engines import CONTENDERS, report
+from peer_engines.inputs import folder
 from peer_engines.machine import cores, describe
 from peer_engines.stage import Stage
 from peer_engines.workloads import WORKLOADS
@@ -47,6 +49,8 @@ def measure(stage: Stage, workload: str, threads: int, options: argparse.Namespa
     shorter = 2 if options.quick else 1
     cell: dict[str, Any] = {"workload": workload, "threads": threads}
     cell |= stage.open(workload=workload, shorter=shorter, real=options.inputs == "real")
+    if report.fell_back(cell):
+        _say(f"  {workload}: its data are missing in {folder()}, so it gets random numbers instead")
     cell["gemm_floor_us"] = stage.floor().get("us")
     most_forms = (1 if workload == "big" else 2) if options.quick else 9
     entries: dict[str, dict[str, Any]] = {}

@@ -17,6 +17,7 @@ from clearprop.errors import ClearpropError
 
 Examples = tuple[Any, Any, str]
 """X (n, n_in) in float32, labels (n,), and what they are."""
+RANDOM = "random numbers"
 
 
 def folder() -> Path:
@@ -25,20 +26,18 @@ def folder() -> Path:
     return Path(own) if own else Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
+def has_real_inputs(name: str) -> bool:
+    """Return whether a workload is named after data, whose files may still be missing."""
+    return name in _READ
+
+
 @lru_cache(maxsize=1)
 def real_inputs(name: str, n: int, seed: int) -> Examples | None:
-    """Return n examples of the data of a workload, repeated where there are fewer; None where it has none."""
-    read = {
-        "xor": _xor,
-        "moons": _moons,
-        "nielsen": _mnist,
-        "online": _mnist,
-        "mnist128": _mnist,
-        "mid": _mnist,
-        "tabular": _covertype,
-        "deep": _digits,
-    }.get(name)
-    found = read() if read is not None else None
+    """Return n examples of the data of a workload, repeated where there are fewer.
+
+    None where it has none, or where the file is missing.
+    """
+    found = _READ[name]() if has_real_inputs(name) else None
     if found is None:
         return None
     X, labels, title = found
@@ -54,7 +53,7 @@ def random_inputs(n: int, n_in: int, n_out: int, positive: bool, seed: int) -> E
     rng = np.random.default_rng(seed)
     draw = rng.random if positive else rng.standard_normal
     X = draw((n, n_in), dtype=np.float32)
-    return X, rng.integers(0, max(n_out, 2), n), "random numbers"
+    return X, rng.integers(0, max(n_out, 2), n), RANDOM
 
 
 def _mnist() -> Examples | None:
@@ -91,3 +90,15 @@ def _xor() -> Examples:
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2, (2000, 2))
     return X, X[:, 0] ^ X[:, 1], "exclusive or"
+
+
+_READ = {
+    "xor": _xor,
+    "moons": _moons,
+    "nielsen": _mnist,
+    "online": _mnist,
+    "mnist128": _mnist,
+    "mid": _mnist,
+    "tabular": _covertype,
+    "deep": _digits,
+}

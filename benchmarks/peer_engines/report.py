@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from peer_engines.inputs import RANDOM
+
 FLOORS = dict(
     zip(
         ["xor", "moons", "nielsen", "online", "mnist128", "tabular", "mid", "deep", "big"],
@@ -64,6 +66,11 @@ def summarize(cell: dict[str, Any], clock: str) -> dict[str, Any]:
     return result
 
 
+def fell_back(cell: dict[str, Any]) -> bool:
+    """Return whether a workload had random numbers where its own data were wanted."""
+    return bool(cell.get("wanted") == "real" and cell["inputs"] == RANDOM)
+
+
 def judge(cells: list[dict[str, Any]]) -> None:
     """Write into each cell its floor, whether it is met, and the gain of two threads over one."""
     one = {cell["workload"]: cell for cell in cells if cell["threads"] == 1}
@@ -118,7 +125,8 @@ def show_ratios(cells: list[dict[str, Any]]) -> None:
             met = "aim" if cell["aim_met"] else "floor" if cell["floor_met"] else "NO"
             judged = [str(cell["floor"]), str(cell["aim"]), met]
         second = f"{other['ratio']:.2f} ({other['best_peer']})"
-        who = cell["workload"], cell["threads"], cell["inputs"], s["best_peer"]
+        inputs = cell["inputs"] + (" INSTEAD OF REAL DATA" if fell_back(cell) else "")
+        who = cell["workload"], cell["threads"], inputs, s["best_peer"]
         _row(*who, f"{s['ratio']:.2f}", spread, second, *judged)
     gains = [cell for cell in cells if "speedup" in cell]
     if gains:

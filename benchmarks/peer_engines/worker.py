@@ -23,6 +23,7 @@ import time
 from typing import Any
 
 from peer_engines import CONTENDERS
+from peer_engines.inputs import has_real_inputs
 from peer_engines.workloads import WORKLOADS, Data, Workload, distance, make_data, proof_orders, reference
 
 MOST_EPOCHS = 30
@@ -45,7 +46,8 @@ class Hall:
             self.w = self.w.shorter(shorter)
         self.data = make_data(self.w, real=real)
         sizes = {"steps": self.w.steps, "batch": self.w.batch, "examples": self.w.examples}
-        return sizes | {"inputs": self.data.title}
+        wanted = "real" if real and has_real_inputs(workload) else "random"
+        return sizes | {"wanted": wanted, "inputs": self.data.title}
 
     def floor(self) -> dict[str, Any]:
         from peer_engines.floor import gemm_floor, step_products
