@@ -17,6 +17,8 @@ pytestmark = needs_native
 ISAS = list(native.instruction_sets()) if native is not None else []
 RNG = np.random.default_rng(5)
 N, N_IN = 200, 150
+ETA = 0.5
+"""A power of two: theta - eta g is rounded once, as in the engine."""
 Y = np.eye(10)[RNG.integers(0, 10, N)]
 
 
@@ -54,6 +56,11 @@ def chain(dtype: str = "float64") -> cp.Network:
         cp.Dense(10, "softmax"),
     ]
     return cp.Network(layers, n_in=N_IN, seed=3, dtype=dtype)
+
+
+def plain(dtype: str) -> cp.Network:
+    layers = [cp.Dense(80, "relu"), cp.Dense(80, "relu"), cp.Dense(10, "softmax")]
+    return cp.Network(layers, n_in=N_IN, seed=1, dtype=dtype)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -102,16 +109,34 @@ def test_the_same_bits_on_any_number_of_threads(monkeypatch, isa: str, dtype: st
     assert len(sums) == 1
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("inputs", INPUTS)
 @pytest.mark.parametrize("rows", [1, 2, 3, 16, 64])
-def test_a_trace_has_the_bits_of_training(inputs: str, rows: int) -> None:
-    net = cp.Network([cp.Dense(80, "relu"), cp.Dense(80, "relu"), cp.Dense(10, "softmax")], n_in=N_IN, seed=1)
+def test_a_trace_has_the_bits_of_training(monkeypatch, isa: str, dtype: str, inputs: str, rows: int) -> None:
+    monkeypatch.setenv("CLEARPROP_ISA", isa)
+    net = plain(dtype)
     X, y = INPUTS[inputs], Y
-    eta = 0.5  # a power of two: theta - eta g is rounded once, as in the engine
     gradient = net.gradient(X[:rows], y[:rows], engine="native")
     before = net.theta.copy()
-    net.fit(X, y, optimizer=cp.SGD(eta), epochs=1, batch_size=rows, order=[np.arange(rows)])
-    assert np.array_equal(net.theta, before - eta * gradient)
+    net.fit(X, y, optimizer=cp.SGD(ETA), epochs=1, batch_size=rows, order=[np.arange(rows)])
+    assert np.array_equal(net.theta, before - ETA * gradient)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_steps_of_one_row_have_the_bits_of_one_gradient_after_the_other(
+    monkeypatch, isa: str, dtype: str
+) -> None:
+    monkeypatch.setenv("CLEARPROP_ISA", isa)
+    dense, sparse = INPUTS["dense"], INPUTS["pictures"]
+    X = np.where(np.arange(N)[:, None] % 2 == 0, dense, sparse)[:12]
+    assert [bool(np.count_nonzero(row) > N_IN / 2) for row in X] == [True, False] * 6
+    net, twin, eta = plain(dtype), plain(dtype), ETA / 64
+    for x, y in zip(X, Y, strict=False):
+        twin.theta[:] -= eta * twin.gradient(x[None], y[None], engine="native")
+    net.fit(X, Y[:12], optimizer=cp.SGD(eta), epochs=1, batch_size=1, shuffle=False, engine="native")
+    assert np.array_equal(net.theta, twin.theta)
 
 
 def test_weights_of_inputs_that_are_always_zero_follow_momentum_and_decay() -> None:
