@@ -165,7 +165,18 @@ void rows_block(const RowsTask<T>& p, const Nonzeros& found, Index block, const 
     T* out = p.out + x * p.out_row + column;
     Vec<T> c[kVectors];
     begin_row(p, block, panel, width, next, out, c);
-    for (Index t = 0; t < count; ++t) add_multiple<T, kVectors>(a[one[t]], panel + one[t] * width, next, c);
+    Index t = 0;
+    if (p.rows ==
+        1) {  // two sums side by side; with more rows who is alone depends on how they are shared out
+      Vec<T> other[kVectors] = {};
+      for (; t + 2 <= count; t += 2) {
+        add_multiple<T, kVectors>(a[one[t]], panel + one[t] * width, next, c);
+        add_multiple<T, kVectors>(a[one[t + 1]], panel + one[t + 1] * width, next, other);
+      }
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) c[j] += other[j];
+    }
+    for (; t < count; ++t) add_multiple<T, kVectors>(a[one[t]], panel + one[t] * width, next, c);
     finish(out, c);
   }
 }

@@ -181,12 +181,11 @@ void gradient_by_eight(const GradientProduct<T>& p, const Nonzeros& found, const
   }
 }
 
-// One example: the weights of the inputs that are not zero.
+// One example: the weights of the inputs that are not zero. The mean over one is the gradient itself.
 template <class T, class Use, int kVectors>
 void gradient_of_one(const GradientProduct<T>& p, const Nonzeros& found, const Use& shared,
                      const Strip<T, kVectors>& strip) {
   const Use use = shared;
-  const Vec<T> scale = splat(p.scale);
   Vec<T> delta[kVectors];
   for (int j = 0; j < kVectors; ++j) delta[j] = load(p.delta + strip.column + j * kLanes<T>);
   const Index count = found.starts[found.blocks];
@@ -195,9 +194,7 @@ void gradient_of_one(const GradientProduct<T>& p, const Nonzeros& found, const U
     const Vec<T> x = splat(p.a[k]);
     if (p.ahead != nullptr && t % 2 == 0) ask_ahead(*p.ahead);
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) {
-      use.weights(strip.at(k, j), fused<T>(x, delta[j], Vec<T>{}) * scale);
-    }
+    for (int j = 0; j < kVectors; ++j) use.weights(strip.at(k, j), x * delta[j]);
   }
 }
 
