@@ -272,6 +272,8 @@ def largest_difference(p: Problem, engine: str) -> float:
                 errors[f"{address}.{name}"] = relative(mine, theirs)
     if p.draws is None or not p.model.couples_examples:
         errors["per example"] = relative(found.per_example_gradient, expected.per_example_gradient)
+        norms = np.linalg.norm(expected.per_example_gradient, axis=1)
+        errors["per example norms"] = relative(found.per_example_gradient_norms, norms)
     return float(np.max(list(errors.values())))  # NaN stays NaN, and fails
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from tests.many_cases import FOLDS, bits
@@ -17,6 +19,8 @@ from clearprop.errors import (
     ShapeError,
     UnknownNameError,
 )
+
+MASKED = np.ma.masked_array(np.arange(N) < 30, mask=np.arange(N) == 3)
 
 
 def test_one_that_diverges_does_not_lose_the_others() -> None:
@@ -65,9 +69,12 @@ def test_an_error_in_a_callback_is_that_of_its_network() -> None:
     [
         ({"etta": 1}, OptionError, "fit_many has no option 'etta'. Did you mean 'eta'"),
         ({"each": {"etta": [1, 2]}}, OptionError, "no option 'etta'"),
-        ({"each": {"eta": [0.1]}}, OptionError, "has 1 values for 2 networks"),
+        ({"each": {"eta": [0.1]}}, OptionError, "has 1 items for 2 networks"),
         ({"each": {"eta": 0.1}}, DTypeError, "must be a list, one value per network"),
         ({"each": {"optimizer": "sgd"}}, DTypeError, "must be a list, one value per network"),
+        ({"each": {"eta": {0.1, 0.2}}}, DTypeError, "must be a list, one value per network"),
+        ({"each": {"eta": np.array(0.1)}}, DTypeError, "must be a list, one value per network"),
+        ({"each": {"optimizer": b"ab"}}, DTypeError, "must be a list, one value per network"),
         ({"each": [1, 2]}, DTypeError, "each must be a dictionary"),
         ({"each": {"eta": [1, 2]}, "eta": 3}, OptionError, "eta is given for all networks and in each"),
         (
@@ -79,7 +86,7 @@ def test_an_error_in_a_callback_is_that_of_its_network() -> None:
         (
             {"each": {"callbacks": [[cp.NormHistory()] * 2] * 2}},
             OptionError,
-            "given the same object in callbacks",
+            r"given the same object in callbacks \(NormHistory\)",
         ),
         (
             {"each": {"early_stopping": [cp.EarlyStopping()] * 2}},
@@ -92,8 +99,12 @@ def test_an_error_in_a_callback_is_that_of_its_network() -> None:
         ({"rows": [[0, 1], [0, N]]}, OptionError, rf"rows\[1\] names the example {N}; there are {N}"),
         ({"rows": [[0, -1], None]}, OptionError, r"rows\[0\] names the example -1"),
         ({"rows": [[], None]}, OptionError, "at least one"),
-        ({"rows": [None, np.ones(3, bool)]}, OptionError, r"rows\[1\] must hold whole numbers, or booleans"),
-        ({"rows": [None, [0.5]]}, OptionError, "must hold whole numbers"),
+        ({"rows": [None, np.ones(3, bool)]}, OptionError, r"rows\[1\] must be a list of whole numbers"),
+        ({"rows": [[[0], [1, 2]], None]}, OptionError, r"rows\[0\] must be .* Got \[\[0\], \[1, 2\]\]"),
+        ({"rows": np.array(3)}, DTypeError, "rows must be a list"),
+        ({"rows": [None, 3]}, OptionError, r"rows\[1\] must be a list .* Got 3"),
+        ({"rows": [None, MASKED]}, OptionError, r"rows\[1\] has masked entries"),
+        ({"rows": [None, [0.5]]}, OptionError, "must be a list of whole numbers"),
         (
             {"validation_rows": FOLDS[:2], "X_val": X, "y_val": LABELS},
             OptionError,
@@ -124,6 +135,23 @@ def test_what_is_refused_leaves_all_as_they_were(options, error, message) -> Non
     assert [network.targets for network in networks] == [None, None]
 
 
+def test_values_in_a_table_are_taken_by_place() -> None:
+    pandas = pytest.importorskip("pandas")
+    rates = pandas.Series([0.1, 0.2, 0.3], index=[2, 1, 0])
+    networks = [noisy(seed=i) for i in range(3)]
+    histories = cp.fit_many(networks, X, LABELS, epochs=1, each={"eta": rates})
+    assert [history["eta"][0] for history in histories] == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(("n", "said"), [(1, "the network failed"), (2, "all 2 networks failed")])
+def test_when_all_fail_none_is_said_to_be_trained(n: int, said: str) -> None:
+    def order(epoch: int) -> list[int]:
+        raise ZeroDivisionError("by me")
+
+    with pytest.raises(FitManyError, match=rf"^{said}\. networks\[0\]: ZeroDivisionError: by me"):
+        cp.fit_many([noisy(seed=i) for i in range(n)], X, LABELS, epochs=1, order=order)
+
+
 def test_what_is_refused_says_of_which_network() -> None:
     networks = [noisy(seed=i) for i in range(5)]
     with pytest.raises(OptionError) as caught:
@@ -135,8 +163,9 @@ def test_what_is_refused_says_of_which_network() -> None:
 
 def test_networks_and_data_that_are_refused() -> None:
     one = noisy()
-    with pytest.raises(OptionError, match=r"networks\[0\] and networks\[2\] are the same object"):
-        cp.fit_many([one, noisy(), one], X, LABELS)
+    for same in (one, copy.copy(one)):
+        with pytest.raises(OptionError, match=r"networks\[0\] and networks\[2\] are the same, or share"):
+            cp.fit_many([one, noisy(), same], X, LABELS)
     with pytest.raises(OptionError, match="networks is empty"):
         cp.fit_many([], X, LABELS)
     for wrong in (one, [one, "b"], iter([one])):

@@ -82,11 +82,13 @@ class FitManyError(ClearpropError, ExceptionGroup[Exception]):
 
     def __new__(cls, failures: dict[int, Exception], histories: Sequence[Any]) -> FitManyError:
         """Return the error of these failures, by place, among as many networks as there are histories."""
-        first = min(failures)
-        message = (
-            f"{len(failures)} of {len(histories)} networks failed, the others are trained. "
-            f"networks[{first}]: {failures[first]}"
-        )
+        first, n = min(failures), len(histories)
+        error = failures[first]
+        said = str(error) if isinstance(error, ClearpropError) else f"{type(error).__name__}: {error}"
+        rest = f"{len(failures)} of {n} networks failed, the others are trained"
+        if len(failures) == n:
+            rest = "the network failed" if n == 1 else f"all {n} networks failed"
+        message = f"{rest}. networks[{first}]: {said}"
         made = super().__new__(cls, message, [failures[place] for place in sorted(failures)])
         made.failures, made.histories = dict(failures), list(histories)
         return made

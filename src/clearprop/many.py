@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -112,11 +113,12 @@ def _check_networks(networks: Any) -> None:
         raise OptionError("networks is empty. Give at least one Network.")
     first: dict[int, int] = {}
     for place, network in enumerate(networks):
-        if first.setdefault(id(network), place) != place:
-            raise OptionError(
-                f"networks[{first[id(network)]}] and networks[{place}] are the same object; each must be one "
-                "of its own. Give copies: network.copy()."
-            )
+        for thing in (network, network._state):  # copy.copy makes another object with the same parameters
+            if thing is not None and first.setdefault(id(thing), place) != place:
+                raise OptionError(
+                    f"networks[{first[id(thing)]}] and networks[{place}] are the same, or share their "
+                    "parameters; each must be one of its own. Give copies: network.copy()."
+                )
 
 
 def _shares(threads: int | None, networks: int) -> tuple[int, int]:
@@ -138,13 +140,10 @@ def _options_of(options: dict[str, Any], each: Any, n: int) -> list[dict[str, An
         if name not in _DEFAULTS:
             hint = did_you_mean(str(name), _DEFAULTS)
             raise OptionError(f"fit_many has no option {name!r}.{hint} It has: {one_of(_DEFAULTS)}.")
-    for name, values in each.items():
+    for name in each:
         if name in options:
             raise OptionError(f"{name} is given for all networks and in each. Give it once.")
-        if isinstance(values, str | Mapping) or not hasattr(values, "__len__"):
-            raise DTypeError(f"each[{name!r}] must be a list, one value per network. Got {values!r}.")
-        if len(values) != n:
-            raise OptionError(f"each[{name!r}] has {len(values)} values for {n} networks. Give one for each.")
+    each = {name: _one_for_each(f"each[{name!r}]", "value", values, n) for name, values in each.items()}
     if options.get("callbacks"):
         raise OptionError(
             "a callback belongs to one fit, and these networks are trained at the same time. Give each its "
@@ -158,6 +157,20 @@ def _options_of(options: dict[str, Any], each: Any, n: int) -> list[dict[str, An
     return found
 
 
+def _one_for_each(what: str, kind: str, given: Any, n: int) -> list[Any]:
+    """Return the n items of a sequence, by place."""
+    unordered = isinstance(given, str | bytes | Mapping | set | frozenset)
+    try:
+        items = None if unordered else list(given)
+    except TypeError:
+        items = None
+    if items is None:
+        raise DTypeError(f"{what} must be a list, one {kind} per network. Got {given!r}.")
+    if len(items) != n:
+        raise OptionError(f"{what} has {len(items)} items for {n} networks. Give one for each.")
+    return items
+
+
 def _check_not_shared(options: list[dict[str, Any]]) -> None:
     """Raise `OptionError` for what has a state of its own and is given to two networks."""
     owner: dict[int, int] = {}
@@ -166,7 +179,7 @@ def _check_not_shared(options: list[dict[str, Any]]) -> None:
             if owner.setdefault(id(thing), place) != place:
                 raise OptionError(
                     f"networks[{owner[id(thing)]}] and networks[{place}] are given the same object in "
-                    f"{name}, a {type(thing).__name__}, which serves one fit at a time. Give each its own."
+                    f"{name} ({type(thing).__name__}), which serves one fit at a time. Give each its own."
                 )
 
 
@@ -278,11 +291,8 @@ def _rows_of(name: str, rows: Any, networks: int, n: int) -> list[Array | None]:
     """Return the indices of each network's rows, the same object where the same was given."""
     if rows is None:
         return [None] * networks
-    if isinstance(rows, str | Mapping) or not hasattr(rows, "__len__"):
-        raise DTypeError(f"{name} must be a list, one array of indices per network. Got {rows!r}.")
-    if len(rows) != networks:
-        raise OptionError(f"{name} has {len(rows)} items for {networks} networks. Give one for each.")
-    given = list(rows)  # keeps them alive, so that no two have the same id
+    # The list keeps its items alive, so that no two have the same id.
+    given = _one_for_each(name, "array of indices", rows, networks)
     read: dict[int, Array | None] = {id(item): None for item in given}
     for place, item in enumerate(given):
         if item is not None and read[id(item)] is None:
@@ -291,13 +301,18 @@ def _rows_of(name: str, rows: Any, networks: int, n: int) -> list[Array | None]:
 
 
 def _indices(what: str, given: Any, n: int) -> Array:
-    indices = np.asarray(given)
+    if np.ma.is_masked(given):
+        raise OptionError(f"{what} has masked entries. Leave them out, or fill them.")
+    try:
+        indices = np.asarray(given)
+    except ValueError:  # lists of different lengths in it
+        indices = np.empty(0)
     if indices.dtype == bool and indices.shape == (n,):
         indices = np.flatnonzero(indices)
     if indices.ndim != 1 or indices.dtype.kind not in "iu" or not len(indices):
         raise OptionError(
-            f"{what} must hold whole numbers, or booleans for all {n} examples, at least one. "
-            f"Got {indices.dtype} {indices.shape}."
+            f"{what} must be a list of whole numbers, or of booleans for all {n} examples, with at least one "
+            f"example. Got {reprlib.repr(given)}."
         )
     if indices.min() < 0 or indices.max() >= n:
         wrong = indices.max() if indices.max() >= n else indices.min()

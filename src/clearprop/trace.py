@@ -80,6 +80,16 @@ class LayerTrace:
         tree = self.layer.per_example(self.forward, self.backward)
         return PerExample({name: tree[name] for name in self.layer.parameters()})
 
+    @property
+    def per_example_squares(self) -> dict[str, Array]:
+        """‖∂C_x/∂p‖² of every example for each of this layer's own parameters, by name: (n,).
+
+        Errors: as of `per_example`.
+        """
+        if self.coupled is not None:
+            raise UnsupportedError(self.coupled)
+        return {} if self.layer is None else self.layer.per_example_squares(self.forward, self.backward)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
@@ -176,6 +186,26 @@ class Trace:
             for entry in self.model.layout.entries
         ]
         return np.concatenate([np.zeros((len(self.costs), 0), self.costs.dtype), *parts], axis=1)
+
+    @property
+    def per_example_gradient_norms(self) -> Array:
+        """‖∂C_x/∂theta‖ of every example, (n,), without the gradients themselves.
+
+        Of a Dense layer ‖∂C_x/∂W‖² = ‖delta_x‖² ‖a_prev_x‖². On every rung that makes traces.
+
+        >>> import clearprop as cp
+        >>> trace = cp.Network([2, 3, 1], seed=0).trace([[0.0, 1.0], [1.0, 1.0]], [[1.0], [0.0]])
+        >>> trace.per_example_gradient_norms.shape
+        (2,)
+
+        Errors: `UnsupportedError` where a layer couples the examples, see `LayerTrace.per_example`.
+        Source: I. Goodfellow, Efficient per-example gradient computations (2015).
+        """
+        total = np.zeros(len(self.costs), self.costs.dtype)
+        for part in self.layers.values():
+            for squares in part.per_example_squares.values():
+                total = total + squares
+        return np.asarray(np.sqrt(total))
 
     def __repr__(self) -> str:
         rows = "\n".join(f"  {layer!r}" for layer in self.layers.values())

@@ -190,6 +190,13 @@ class Layer(Described):
             for part, chain in self.parts().items()
         }
 
+    def per_example_squares(self, forward: Any, backward: Any) -> dict[str, Array]:
+        """Return ‖∂C_x/∂p‖² of every example x for each of the layer's own parameters p: name -> (n,)."""
+        if not self.parameters():
+            return {}
+        gradients = self.per_example(forward, backward)
+        return {name: square_sums(gradients[name]) for name in self.parameters()}
+
     def walk(self, address: str) -> Iterator[tuple[str, Layer]]:
         """Yield (address, layer) for this layer and all layers inside it, outermost first.
 
@@ -201,6 +208,12 @@ class Layer(Described):
         for part, chain in self.parts().items():
             for i, layer in enumerate(chain, 1):
                 yield from layer.walk(f"{address}.{part}.{i}")
+
+
+def square_sums(values: Array) -> Array:
+    """Return the sum of squares of each row x of values (n, …): shape (n,)."""
+    flat = values.reshape(values.shape[0], -1)
+    return (flat * flat).sum(axis=1)  # type: ignore[no-any-return]
 
 
 def check_size(layer: Layer, n_in: int, address: str) -> None:

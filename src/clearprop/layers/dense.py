@@ -11,7 +11,7 @@ from clearprop.arrays import Array, constant, matmul, namespace, sum_examples
 from clearprop.checks import check_flag, check_whole
 from clearprop.errors import ShapeError
 from clearprop.initializers import Initializer, initializers
-from clearprop.layers.base import Layer, Parameter, Tree, check_size, layers
+from clearprop.layers.base import Layer, Parameter, Tree, check_size, layers, square_sums
 
 __all__ = [
     "Activation",
@@ -216,6 +216,14 @@ class Dense(ActivationOwner):
         if self.bias:
             own["b"] = backward.delta
         return {**own, **backward.dC_dparams}
+
+    def per_example_squares(self, forward: Any, backward: Any) -> dict[str, Array]:
+        """Return ‖∂C_x/∂p‖² by parameter; of W it is ‖delta_x‖² ‖a_prev_x‖²."""
+        of_delta = square_sums(backward.delta)
+        own = {"W": of_delta * square_sums(forward.a_prev)}
+        if self.bias:
+            own["b"] = of_delta
+        return own | {name: square_sums(values) for name, values in backward.dC_dparams.items()}
 
 
 def activation_parameters(activation: ActivationFunction, n: int) -> dict[str, Parameter]:
