@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearprop.engines import Engine, TrainingOptions, engines
+from clearprop.engines import Engine, Rows, StepOptions, TrainingOptions, engines
 from clearprop.errors import OptionError, UnknownNameError, did_you_mean, one_of
 from clearprop.fitting.environment import THREAD_VARIABLES, blas_threads
 from clearprop.model import Draws
+from clearprop.optimizers import SGD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ REFERENCE = "batch"
 """The rung that the others are compared with."""
 
 _FEWEST = 2  # one example alone has no batch statistics
+_STEPS_OF_A_RUN = 32
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class Rung:
     summary: str
     declined: str | None
     examples_per_second: float | None
-    """Of training passes, forward and backward, in batches of `batch`; the median pass."""
+    """Of training passes, forward and backward, in batches of `batch`; the median pass.
+
+    An engine that trains in runs of steps is timed in such runs, plain SGD and figures of cost included.
+    """
     ratio: float | None
     """Its speed over that of the rung above, the one before it in the ladder that ran; None for the first."""
     gradient_difference: float | None
@@ -183,9 +188,31 @@ def _measure(
     times = [spent]
     while sum(times) < seconds:
         times.append(one_pass(engine, n)[1])
+    times = _runs(engine, network, X[:n], y[:n], seconds) or times
     speed = n / statistics.median(times)
     ratio = None if above is None else speed / above
     return Rung(engine.name, engine.summary, None, speed, ratio, difference, n, len(times))
+
+
+def _runs(engine: Engine, network: Network, X: Array, y: Array, seconds: float) -> list[float]:
+    """Return the seconds of a step, several times, of an engine that trains in runs of steps; [] of others.
+
+    Plain SGD at a rate of zero: parameters stay what they are, and every step does all its work.
+    """
+    dtype = network.state.theta.dtype
+    n = len(X)
+    trainer = engine.trainer(network.model, dtype, StepOptions(SGD(), n, n))
+    if trainer is None:
+        return []
+    trainer.read(network.state)
+    rows = Rows(np.ascontiguousarray(X, dtype), np.ascontiguousarray(y, dtype), None)
+    order = np.tile(np.arange(n), _STEPS_OF_A_RUN)
+    times: list[float] = []
+    while sum(times) < seconds / _STEPS_OF_A_RUN:
+        begun = time.perf_counter()
+        done = trainer.steps(rows, order, None, n, np.zeros(1), network.seed, 0, 0, seconds, "none", 0.5).done
+        times.append((time.perf_counter() - begun) / max(done, 1))
+    return times
 
 
 def _difference(gradient: Array, reference: Array) -> float:
