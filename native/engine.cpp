@@ -11,8 +11,9 @@ namespace clearprop {
 
 namespace {
 
-constexpr Index kOutputRows = 1024;  // rows that inference works on at a time
-constexpr Index kCopyCost = 32;      // of a number that comes from memory, in operations
+constexpr Index kOutputRows = 1024;          // rows that inference works on at a time
+constexpr Index kLookWork = Index{1} << 21;  // rows times parameters between two looks at the clock
+constexpr Index kCopyCost = 32;              // of a number that comes from memory, in operations
 
 }  // namespace
 
@@ -97,13 +98,13 @@ struct Machine<T>::Body : Updates<T> {
   // -- many steps -----------------------------------------------------------------------------------
 
   // Whether the update of one example can go together with the forward product of the next: single examples,
-  // plain SGD, and a Dense layer in front.
+  // plain gradient descent, and a Dense layer in front.
   bool goes_on_at_once(const Steps<T>& s) const {
     const Operation& first = program.operations.front();
     if (s.batch_size != 1 || s.data.X == nullptr || first.kind != Kind::dense) return false;
-    if (shapes_gradient() || this->optimizer.max_norm > 0.0 || first.scale_W == 0.0) return false;
-    const Optimizer& o = this->optimizer;
-    return o.kind == OptimizerKind::sgd && o.l1 == 0.0 && o.l2 == 0.0 && this->reads_input_once;
+    if (shapes_gradient() || this->optimizer.max_norm > 0.0 || !this->reads_input_once) return false;
+    return k.descends(this->numbers(1.0, 1, first.scale_W, first.decay_W, 1)) &&
+           k.descends(this->numbers(1.0, 1, first.scale_b, first.decay_b, 1));
   }
 
   Done train(const Steps<T>& s) {
@@ -116,6 +117,9 @@ struct Machine<T>::Body : Updates<T> {
     const std::size_t last = program.sizes.size() - 1;
     const bool weighted = s.data.weights != nullptr;
     this->first_z_ready = false;
+    const bool in_one_pass = goes_on_at_once(s);
+    const Index steps_per_look =
+        largest * this->n_packed < kLookWork ? kLookWork / (largest * this->n_packed + 1) : 1;
     Done done;
     for (Index at = 0; at < s.n_order && done.steps < s.max_steps; at += s.batch_size) {
       const Index rows = std::min(s.batch_size, s.n_order - at);
@@ -141,7 +145,7 @@ struct Machine<T>::Body : Updates<T> {
       const double eta = s.etas[std::min(done.steps, s.n_etas - 1)];
       const bool more = done.steps + 1 < s.max_steps && at + 1 < s.n_order;
       this->next_example = nullptr;
-      if (more && goes_on_at_once(s)) {
+      if (more && in_one_pass) {
         const T* next = s.data.X + s.order[at + 1] * s.data.x_row;
         if (!this->zeros[0].known && !this->is_sparse(next)) this->next_example = next;
       }
@@ -149,7 +153,7 @@ struct Machine<T>::Body : Updates<T> {
       this->next_example = nullptr;
       if (this->n_buffers > 0) commit_buffers();
       ++done.steps;
-      if (seconds_now() >= end) break;
+      if (done.steps % steps_per_look == 0 && seconds_now() >= end) break;
     }
     return done;
   }

@@ -47,13 +47,16 @@ GradientProduct<T> product_of(const GradientTask<T>& t) {
 template <class T, class Run>
 void with_use(const GradientTask<T>& t, const Run& run) {
   if (t.gradient != nullptr) return run(WriteDown<T>{t.gradient});
+  if (descends(*t.weights) && descends(*t.biases)) {
+    return run(Descend<T>{splat(T(t.weights->rate)), splat(T(t.biases->rate)), t.parameters});
+  }
   const Constants<T> weights(*t.weights), biases(*t.biases);
   const auto apply = [&](auto rule, auto plain) {
     run(UseAtOnce<T, decltype(rule), decltype(plain)::value>{
         weights, biases, t.parameters, {t.slots[0], t.slots[1], t.slots[2]}});
   };
   if (t.weights->rule == UpdateRule::sgd) {
-    weights.plain() ? apply(SGDRule<T>{}, std::true_type{}) : apply(SGDRule<T>{}, std::false_type{});
+    apply(SGDRule<T>{}, std::false_type{});
   } else {
     weights.plain() ? apply(AdamRule<T, false>{}, std::true_type{})
                     : apply(AdamRule<T, false>{}, std::false_type{});
@@ -74,16 +77,10 @@ void run_gradient_of_nonzeros(const GradientTask<T>& t, const Nonzeros& found, I
   });
 }
 
-bool zero_moves_nothing(const StepNumbers& s) {
-  return s.rule == UpdateRule::sgd && Constants<float>(s).plain();
-}
-
 template <class T>
 void run_update_and_forward(const GradientTask<T>& t, const T* next, bool biases, T* z) {
-  const GradientProduct<T> p = product_of(t);
-  const UseAtOnce<T, SGDRule<T>, true> use{
-      Constants<T>(*t.weights), Constants<T>(*t.biases), t.parameters, {nullptr, nullptr, nullptr}};
-  update_and_forward<T>(p, use, next, biases, t.parameters, z);
+  const Descend<T> use{splat(T(t.weights->rate)), splat(T(t.biases->rate)), t.parameters};
+  update_and_forward<T>(product_of(t), use, next, biases, t.parameters, z);
 }
 
 bool uses_at_once(const StepNumbers& s) { return s.rule == UpdateRule::sgd || s.rule == UpdateRule::adam; }
@@ -118,7 +115,7 @@ constexpr Kernels<T> table() {
   k.rows_product_of_nonzeros = rows_product_of_nonzeros<T>;
   k.rows_of_inputs = rows_of_inputs;
   k.gradient_of_nonzeros = run_gradient_of_nonzeros<T>;
-  k.zero_moves_nothing = zero_moves_nothing;
+  k.descends = descends;
   k.few_rows_product = few_rows_product<T>;
   k.all_finite = all_finite<T>;
   k.update_and_forward = run_update_and_forward<T>;

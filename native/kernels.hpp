@@ -148,7 +148,7 @@ struct Kernels {
   void (*rows_of_inputs)(const Nonzeros&, Index rows, Index input0, Index input1);
   void (*gradient_of_nonzeros)(const GradientTask<T>&, const Nonzeros&, Index input0, Index input1,
                                Index panel0, Index panel1);
-  bool (*zero_moves_nothing)(const StepNumbers&);
+  bool (*descends)(const StepNumbers&);
   void (*few_rows_product)(const FewRowsTask<T>&);
   bool (*all_finite)(const T* x, Index count);
   // One example: its update by plain SGD, and z of the next example, in one pass over the weights.

@@ -174,6 +174,23 @@ struct UseAtOnce {
   }
 };
 
+// Plain gradient descent, w <- w - rate g: few numbers, so that a small tile is not kept waiting for them.
+template <class T>
+struct Descend {
+  Vec<T> rate, bias_rate;
+  T* w;
+  CLEARPROP_INLINE void weights(Index at, Vec<T> g) const { store(w + at, fused<T>(-rate, g, load(w + at))); }
+  CLEARPROP_INLINE void biases(Index at, Vec<T> g) const {
+    store(w + at, fused<T>(-bias_rate, g, load(w + at)));
+  }
+  CLEARPROP_INLINE void expect(Index at) const { __builtin_prefetch(w + at, 1); }
+};
+
+// Whether a rule is plain gradient descent, which leaves a parameter as it is where the gradient is zero.
+inline bool descends(const StepNumbers& s) {
+  return s.rule == UpdateRule::sgd && !s.frozen && s.keep == 1.0 && s.l1 == 0.0 && s.l2 == 0.0;
+}
+
 template <class T, class Rule>
 void update_block(const Constants<T>& c, T* w, T* const* slots, const T* gradient, Index begin, Index end) {
   for (Index at = begin; at < end; at += kLanes<T>)

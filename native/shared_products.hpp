@@ -196,7 +196,9 @@ struct SharedProducts {
 
   // One example: only a rule that leaves alone what has no gradient.
   bool has_zeros_kernel(const GradientTask<T>& task, const Zeros& zeros) const {
-    if (task.rows == 1) return task.gradient == nullptr && k.zero_moves_nothing(*task.weights);
+    if (task.rows == 1) {
+      return task.gradient == nullptr && k.descends(*task.weights) && k.descends(*task.biases);
+    }
     return task.rows > kCountedRows || zeros.share < kShareForFewRows;
   }
 

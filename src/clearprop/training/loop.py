@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from clearprop.arrays import Array
 from clearprop.engines import Engine, Pass
@@ -294,7 +295,7 @@ class TrainingRun:
             return np.zeros(len(y), dtype=bool)
         return self.targets.correct(record.a, y)
 
-    def roll(self, sizes: list[int], costs: list[float], correct: list[float]) -> None:
+    def roll(self, sizes: ArrayLike, costs: ArrayLike, correct: ArrayLike) -> None:
         """Add a row to ``history.rolling``: over the fewest last steps that hold 1000 examples."""
         self._recent.add(sizes, costs, correct)
         n = self._recent.examples

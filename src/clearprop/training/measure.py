@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -72,31 +71,32 @@ class Recent:
 
     def __init__(self, wanted: int) -> None:
         self._wanted = wanted
-        self.examples = 0
-        self._sizes: deque[int] = deque()
-        self._costs: deque[float] = deque()
-        self._correct: deque[float] = deque()
+        self._steps = np.empty((3, 0))  # examples, costs, right ones: a row each, a column for each step
 
-    def add(self, sizes: Sequence[int], costs: Sequence[float], correct: Sequence[float]) -> None:
+    def add(self, sizes: ArrayLike, costs: ArrayLike, correct: ArrayLike) -> None:
         """Add steps: how many examples each had, the sum of their costs, how many were right."""
-        self._sizes.extend(sizes)
-        self._costs.extend(costs)
-        self._correct.extend(correct)
-        self.examples += sum(sizes)
-        while self.examples - self._sizes[0] >= self._wanted:
-            self.examples -= self._sizes.popleft()
-            self._costs.popleft()
-            self._correct.popleft()
+        steps = np.concatenate([self._steps, np.array([sizes, costs, correct], np.float64)], axis=1)
+        held = np.add.accumulate(steps[0, ::-1])  # by the last step, the last two, …
+        self._steps = steps[:, -(int(np.searchsorted(held, self._wanted)) + 1) :]
+
+    def _total(self, row: int) -> float:
+        # One after the other: sum() of NumPy and of newer Pythons would add in an order of its own.
+        return float(np.add.accumulate(self._steps[row])[-1])
+
+    @property
+    def examples(self) -> int:
+        """How many examples they hold."""
+        return int(self._total(0))
 
     @property
     def cost(self) -> float:
         """The sum of their costs."""
-        return sum(self._costs)
+        return self._total(1)
 
     @property
     def correct(self) -> float:
         """How many were right."""
-        return sum(self._correct)
+        return self._total(2)
 
 
 class _Output(NamedTuple):

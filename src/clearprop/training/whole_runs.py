@@ -252,9 +252,9 @@ class WholeRuns:
         if self._looks:
             self._bring_up_to_date()
         last = min(result.done, -(-ROLLING_EXAMPLES // lot.size) + 1)
-        sizes = [lot.size] * last
+        sizes = np.full(last, lot.size)
         sizes[-1] = n - (result.done - 1) * lot.size
-        run.roll(sizes, result.costs[-last:].tolist(), result.correct[-last:].astype(float).tolist())
+        run.roll(sizes, result.costs[-last:], result.correct[-last:])
 
     # -- callbacks between steps ----------------------------------------------------------------------
 
