@@ -1,7 +1,8 @@
 """clearprop and its peers train the same nine networks side by side, interleaved, in one run.
 
 For each workload and number of threads one process holds all contenders; each in turn trains for some epochs,
-round after round, in another order each round. (In processes of their own they took the same time.) A step
+round after round, in another order each round, and so do the numbers of threads. (In processes of their own
+they took the same time.) A step
 includes its share of shuffle, gather, forward, cost, backward and update; compiling and warming up are not
 timed. Every turn starts from the same initial weights. clearprop is `Network.fit` with all its checks, its
 history and its figures of cost and accuracy, called once for the epochs of a turn. Of a peer's forms (where
@@ -44,8 +45,21 @@ SLOW_WITHOUT_GAIN = ("torch-compiled", "keras")
 """What --quick leaves out: minutes of compiling, and start-up."""
 
 
-def measure(stage: Stage, workload: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of one workload: who took part, the proof, and the times of every turn."""
+def measure(stages: dict[int, Stage], workload: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return, for each number of threads, who took part, the proof, and the times of every turn.
+
+    The numbers of threads take turns, too: what two threads gain is measured within the rounds.
+    """
+    cells = [_prepare(stage, workload, threads, options) for threads, stage in stages.items()]
+    _rounds(stages, cells, options)
+    for cell in cells:
+        _conclude(stages[cell["threads"]], cell, options)
+    return cells
+
+
+def _prepare(stage: Stage, workload: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Let everyone come on stage, and compare what they compute."""
+    _say(f"{workload}, {threads} thread(s)")
     shorter = 2 if options.quick else 1
     cell: dict[str, Any] = {"workload": workload, "threads": threads}
     cell |= stage.open(workload=workload, shorter=shorter, real=options.inputs == "real")
@@ -53,53 +67,54 @@ def measure(stage: Stage, workload: str, threads: int, options: argparse.Namespa
         _say(f"  {workload}: its data are missing in {folder()}, so it gets random numbers instead")
     cell["gemm_floor_us"] = stage.floor().get("us")
     most_forms = (1 if workload == "big" else 2) if options.quick else 9
-    entries: dict[str, dict[str, Any]] = {}
+    cell["entries"] = entries = {}
     for name in options.contenders:
         begun = time.perf_counter()
         entries[name] = stage.enter(name, seconds=options.seconds, most_forms=most_forms)
         _say(f"  {name}: {_told(entries[name])} ({time.perf_counter() - begun:.0f} s)")
-    cell["entries"] = entries
-    cell["turns"] = _rounds(
-        stage, [n for n in entries if "error" not in entries[n]], entries, threads, options
-    )
-    # Again, because others on the machine may have disturbed the first time.
-    floors = [cell["gemm_floor_us"], stage.floor().get("us")]
-    cell["gemm_floor_us"] = min((us for us in floors if us is not None), default=None)
-    cell["clock"] = "us" if threads > 1 or options.clock == "wall" else "cpu_us"
-    cell["summary"] = report.summarize(cell, cell["clock"])
-    cell["summary_other"] = report.summarize(cell, "cpu_us" if cell["clock"] == "us" else "us")
-    cell["best_wall"] = report.summarize(cell, "us")["best"]
-    cell["against_earlier"] = report.against_earlier(cell)
-    cell["proof_batches"] = min(WORKLOADS[workload].proof_batches, cell.get("steps", 0))
-    for name, entry in entries.items():
-        if "proof" in entry:
-            entry["same"] = report.is_same(cell, name)
     return cell
 
 
-def _rounds(
-    stage: Stage, names: list[str], entries: dict[str, Any], threads: int, options: argparse.Namespace
-) -> dict[str, dict[str, list[float]]]:
+def _rounds(stages: dict[int, Stage], cells: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """Let everyone run once per round, beginning with another one each time; two rounds at least."""
-    turns: dict[str, dict[str, list[float]]] = {name: {"us": [], "cpu_us": []} for name in names}
+    for cell in cells:
+        able = [name for name, entry in cell["entries"].items() if "error" not in entry]
+        cell["turns"] = {name: {"us": [], "cpu_us": []} for name in able}
+    turns = [(cell, name) for name in options.contenders for cell in cells if name in cell["turns"]]
     begun = time.perf_counter()
     for round_ in range(options.rounds):
-        if round_ >= 2 and time.perf_counter() - begun > options.budget:
+        if round_ >= 2 and time.perf_counter() - begun > options.budget * len(cells):
             break
-        at = round_ % max(len(names), 1)
-        for name in names[at:] + names[:at]:
-            if "error" in entries[name]:
-                continue
-            if threads > 1:
-                time.sleep(SETTLE)
-            answer = stage.turn(name)
-            if "error" in answer:
-                entries[name] |= answer
-                turns[name] = {"us": [], "cpu_us": []}
-                continue
-            for clock in ("us", "cpu_us"):
-                turns[name][clock].append(answer[clock])
-    return turns
+        at = round_ % max(len(turns), 1)
+        for cell, name in turns[at:] + turns[:at]:
+            if "error" not in cell["entries"][name]:
+                if max(stages) > 1:
+                    time.sleep(SETTLE)
+                _turn(stages[cell["threads"]], cell, name)
+
+
+def _turn(stage: Stage, cell: dict[str, Any], name: str) -> None:
+    answer = stage.turn(name)
+    if "error" in answer:
+        cell["entries"][name] |= answer
+        cell["turns"][name] = {"us": [], "cpu_us": []}
+        return
+    for clock in ("us", "cpu_us"):
+        cell["turns"][name][clock].append(answer[clock])
+
+
+def _conclude(stage: Stage, cell: dict[str, Any], options: argparse.Namespace) -> None:
+    # Again, because others on the machine may have disturbed the first time.
+    floors = [cell["gemm_floor_us"], stage.floor().get("us")]
+    cell["gemm_floor_us"] = min((us for us in floors if us is not None), default=None)
+    cell["clock"] = "us" if cell["threads"] > 1 or options.clock == "wall" else "cpu_us"
+    cell["summary"] = report.summarize(cell, cell["clock"])
+    cell["summary_other"] = report.summarize(cell, "cpu_us" if cell["clock"] == "us" else "us")
+    cell["against_earlier"] = report.against_earlier(cell)
+    cell["proof_batches"] = min(WORKLOADS[cell["workload"]].proof_batches, cell.get("steps", 0))
+    for name, entry in cell["entries"].items():
+        if "proof" in entry:
+            entry["same"] = report.is_same(cell, name)
 
 
 def _told(entry: dict[str, Any]) -> str:
@@ -117,22 +132,25 @@ def _say(text: str) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure every workload with every number of threads."""
     machine = describe()
+    few = [threads for threads in options.threads if threads <= len(cores())]
+    if few != options.threads:
+        _say(f"this process may use {len(cores())} core(s) only")
     cells = []
-    for threads in options.threads:
-        if threads > len(cores()):
-            _say(f"{threads} threads: this process may use {len(cores())} core(s) only")
-            continue
-        stage = Stage(threads)
-        for workload in options.workloads:
-            _say(f"{workload}, {threads} thread(s)")
-            cells.append(measure(stage, workload, threads, options))
-            if not options.quick:  # a fresh process for each, unless time is short: it takes seconds to start
-                stage.close()
-        stage.close()
+    stages = {threads: Stage(threads) for threads in few}
+    for workload in options.workloads:
+        cells += measure(stages, workload, options)
+        if not options.quick:  # fresh processes for each, unless time is short: they take seconds to start
+            _close(stages)
+    _close(stages)
     report.judge(cells)
     names = {"inputs": "inputs", "rounds": "rounds", "quick": "quick", "seconds_per_turn": "seconds"}
     settings = {name: getattr(options, option) for name, option in names.items()}
     return {"benchmark": "benchmarks/peers.py", "machine": machine, "settings": settings, "cells": cells}
+
+
+def _close(stages: dict[int, Stage]) -> None:
+    for stage in stages.values():
+        stage.close()
 
 
 def show(result: dict[str, Any], contenders: list[str]) -> None:
