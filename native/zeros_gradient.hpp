@@ -211,45 +211,6 @@ void gradient_by_count(const GradientProduct<T>& p, const Counted& counted, cons
   }
 }
 
-// Up to so many rows plain SGD moves the weights by two rows at a time.
-constexpr Index kPairedRows = 16;
-
-// w -= rate dC_dW without dC_dW: each pair of rows x moves the weights of the inputs that are not zero in it, 64
-// inputs after 64, whose weights stay in the first cache meanwhile. Each pair rounds once.
-template <class T, int kVectors>
-void descend_in_pairs(const GradientProduct<T>& p, const Nonzeros& found, Vec<T> rate, T* parameters,
-                      const Strip<T, kVectors>& strip, Index input0, Index input1) {
-  Vec<T> delta[kPairedRows + 1][kVectors];  // times -rate / rows; of the row after the last one: zero
-  const Vec<T> factor = -rate * splat(p.scale);
-  for (Index x = 0; x < p.rows; ++x) {
-    for (int j = 0; j < kVectors; ++j)
-      delta[x][j] = factor * load(p.delta + x * p.delta_row + strip.column + j * kLanes<T>);
-  }
-  for (int j = 0; j < kVectors; ++j) delta[p.rows][j] = Vec<T>{};
-  for (Index k0 = input0; k0 < input1; k0 += 64) {
-    T* const w = parameters + k0 * (strip.at(1, 0) - strip.at(0, 0));
-    for (Index x = 0; x < p.rows; x += 2) {
-      const bool alone = x + 1 == p.rows;
-      const T *a0 = p.a + x * p.a_row + k0, *a1 = alone ? a0 : a0 + p.a_row;
-      const std::uint64_t* bits = found.bits + x * found.words + k0 / 64;
-      std::uint64_t set = alone ? bits[0] : bits[0] | bits[found.words];
-      Vec<T> d0[kVectors], d1[kVectors];
-#pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) d0[j] = delta[x][j], d1[j] = delta[x + 1][j];
-      for (; set != 0; set &= set - 1) {
-        const Index k = __builtin_ctzll(set);
-        const Vec<T> x0 = splat(a0[k]), x1 = splat(a1[k]);
-#pragma GCC unroll 4
-        for (int j = 0; j < kVectors; ++j) {
-          T* at = w + strip.at(k, j);
-          store(at, fused<T>(x1, d1[j], fused<T>(x0, d0[j], load(at))));
-        }
-      }
-      if (p.ahead != nullptr) ask_ahead(*p.ahead);
-    }
-  }
-}
-
 // One example: the weights of the inputs that are not zero. The mean over one is the gradient itself.
 template <class T, class Use, int kVectors>
 void gradient_of_one(const GradientProduct<T>& p, const Nonzeros& found, const Use& shared,
@@ -294,13 +255,6 @@ void gradient_of_nonzeros(const GradientProduct<T>& p, const Nonzeros& found, co
   if (ZeroMovesNothing<Use>::value && p.rows == 1) {
     return each_strip(p, panel0, panel1, false,
                       [&](const auto& strip) { gradient_of_one(p, found, use, strip); });
-  }
-  if constexpr (ZeroMovesNothing<Use>::value) {
-    if (p.rows <= kPairedRows) {
-      return each_strip(p, panel0, panel1, true, [&](const auto& strip) {
-        descend_in_pairs(p, found, use.rate, use.w, strip, input0, input1);
-      });
-    }
   }
   if (p.rows > kCountedRows) {
     return each_strip(p, panel0, panel1, true,

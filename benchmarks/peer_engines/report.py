@@ -139,8 +139,8 @@ def show_ratios(cells: list[dict[str, Any]]) -> None:
     if gains:
         print("\ntwo threads against one, clearprop, wall clock, of the best times: ", end="")
         parts = (
-            f"{c['workload']} {c['speedup']:.2f}× (median {c['speedup_median']:.2f}; floor {c['speedup_floor']}"
-            f"{'' if c['speedup_met'] else ', NOT MET'})"
+            f"{c['workload']} {c['speedup']:.2f}× (median {c['speedup_median']:.2f}; "
+            f"floor {c['speedup_floor']}{'' if c['speedup_met'] else ', NOT MET'})"
             for c in gains
         )
         print("; ".join(parts))
