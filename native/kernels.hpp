@@ -78,15 +78,15 @@ struct GradientTask {
 
 // Where a matrix (rows, n) is not zero: for the products that leave its zeros out (zeros.hpp).
 struct Nonzeros {
-  std::uint32_t* columns = nullptr;  // of row x, in order, from columns + x * room
+  std::uint32_t* columns = nullptr;  // of row x, in order, from columns + x * room; null: bits will do
   std::uint32_t* starts = nullptr;   // of row x and each block of columns in that list: blocks + 1 numbers
   std::uint64_t* bits = nullptr;     // of row x: one for each column, `words` words
   std::uint64_t* sets = nullptr;     // of each column: one bit for each row, row_words words
   Index room = 0, blocks = 0, words = 0, row_words = 0;
 };
 
-// Up to so many rows the gradient needs no sets: it makes them as it goes.
-constexpr Index kCountedRows = 32;
+// Up to so many rows products take two rows at a time and go by their bits, without sets.
+constexpr Index kPairedRows = 32;
 
 // What lanes.hpp works on: a layer of a small network, matrices (units, width) with the examples in the lanes.
 template <class T>

@@ -129,7 +129,9 @@ struct Pass : Layout<T> {
       worthwhile = std::max(worthwhile, products.worthwhile_share(maker.n_out, maker.n_in));
     }
     if (v == 0 || worthwhile > kLeastShare) {
-      products.look_for_zeros(a[v], a_row[v], rows, op.n_in, worthwhile, zeros[v]);
+      // Of hidden activations the error that goes back is worked on by the lists, too.
+      const bool lists = v != 0 || rows < 2 || rows > kPairedRows || op.n_out > k.panel;
+      products.look_for_zeros(a[v], a_row[v], rows, op.n_in, worthwhile, zeros[v], lists);
     }
   }
 

@@ -30,15 +30,15 @@ struct Zeros {
   bool known = false;         // whether it was worth looking: else it is worked on densely
   double share = 1.0;         // of the numbers that are not zero
 
-  // Room for the lists of so many rows (rows, n).
-  void make_room(Index rows, Index n, Index block) {
+  // Room for the bits of so many rows (rows, n), and for their lists.
+  void make_room(Index rows, Index n, Index block, bool lists = true) {
     found.room = n + 64;  // a list is written a little beyond its end
     found.blocks = (n + block - 1) / block;
     found.words = (n + 63) / 64;
-    grow(columns, product(rows, found.room));
-    grow(starts, product(rows, found.blocks + 1));
-    grow(bits, product(rows, found.words) + 8);  // and words are read by the vector
-    found.columns = columns.data();
+    grow(columns, lists ? product(rows, found.room) : 0);
+    grow(starts, lists ? product(rows, found.blocks + 1) : 0);
+    grow(bits, product(rows, found.words));
+    found.columns = lists ? columns.data() : nullptr;
     found.starts = starts.data();
     found.bits = bits.data();
   }
@@ -86,15 +86,17 @@ struct SharedProducts {
     return static_cast<double>(depth) * static_cast<double>(n) > kLargeWeights ? 0.4 : 0.55;
   }
 
-  // Looks at the first rows of a; if they have zeros enough, finds those of the others, too.
-  void look_for_zeros(const T* a, Index a_row, Index rows, Index n, double worthwhile, Zeros& zeros) const {
+  // Looks at the first rows of a; if they have zeros enough, finds those of the others, too. Without lists: for
+  // products of at most kPairedRows rows only.
+  void look_for_zeros(const T* a, Index a_row, Index rows, Index n, double worthwhile, Zeros& zeros,
+                      bool lists = true) const {
     zeros.known = false;
     if (n == 0) return;
     const Index some = std::clamp<Index>(rows / 8, 1, 8);
-    zeros.make_room(some, n, k.zeros_block);
+    zeros.make_room(some, n, k.zeros_block, lists);
     Index count = k.find_nonzeros(a, a_row, n, zeros.found, 0, some);
     if (static_cast<double>(count) > worthwhile * static_cast<double>(some * n)) return;
-    zeros.make_room(rows, n, k.zeros_block);
+    zeros.make_room(rows, n, k.zeros_block, lists);
     zeros.counts.assign(static_cast<std::size_t>(pool.count()), 0);
     const int parts = parts_for(rows, n, 16);
     if (parts == 1) {
@@ -191,7 +193,7 @@ struct SharedProducts {
     }
   }
 
-  // Above this share the gradient of at most kCountedRows rows is faster in dense tiles.
+  // Above this share the gradient of at most kPairedRows rows is faster in dense tiles.
   static constexpr double kShareForFewRows = 0.35;
 
   // One example: only a rule that leaves alone what has no gradient.
@@ -199,13 +201,13 @@ struct SharedProducts {
     if (task.rows == 1) {
       return task.gradient == nullptr && k.descends(*task.weights) && k.descends(*task.biases);
     }
-    return task.rows > kCountedRows || zeros.share < kShareForFewRows;
+    return task.rows > kPairedRows || zeros.share < kShareForFewRows;
   }
 
   void gradient_of_nonzeros(const GradientTask<T>& task, Zeros& zeros, int parts) const {
     const Index panels = k.panel_count(task.n);
     if (task.rows == 1) return k.gradient_of_nonzeros(task, zeros.found, 0, task.inputs, 0, panels);
-    const bool few = task.rows <= kCountedRows;
+    const bool few = task.rows <= kPairedRows;
     const Index unit = few ? 64 : 8, units = (task.inputs + unit - 1) / unit;
     if (!few) zeros.make_room_for_sets(task.rows);
     const Index column_bytes = task.rows * static_cast<Index>(sizeof(T));

@@ -6,9 +6,9 @@
 // per number (four rows or more). An infinite weight times a zero is left out, too, where the dense product
 // would have NaN.
 //
-// Forward and back: row x of a has a list of the columns that are not zero; blocks of kBlock rows of a panel
-// stay in the first cache while the rows of the batch go by. Gradient: each unit of 1 or 8 inputs has the set
-// of rows, 64 to a word, that are not zero there.
+// Forward and back: row x of a has a list of the columns that are not zero; blocks of kZerosBlock rows of a panel
+// stay in the first cache while the rows of the batch go by. Few rows and a narrow layer: two rows at a time, by
+// the bits of their columns. Gradient: zeros_gradient.hpp.
 #pragma once
 
 #include "products.hpp"
@@ -73,10 +73,21 @@ CLEARPROP_INLINE std::uint32_t* append_places(std::uint64_t word, std::uint32_t 
   return end;
 }
 
-// The lists and the sets of rows [row0, row1) of a (rows, n); returns how many numbers are not zero.
+// The bits of rows [row0, row1) of a (rows, n), and the lists if there is room for them; returns how many numbers
+// are not zero.
 template <class T>
 Index find_nonzeros(const T* a, Index a_row, Index n, const Nonzeros& to, Index row0, Index row1) {
   Index total = 0;
+  if (to.columns == nullptr) {
+    for (Index x = row0; x < row1; ++x) {
+      for (Index k = 0; k < n; k += 64) {
+        const std::uint64_t word = nonzero_word(a + x * a_row + k, n - k < 64 ? n - k : 64);
+        to.bits[x * to.words + k / 64] = word;
+        total += __builtin_popcountll(word);
+      }
+    }
+    return total;
+  }
   for (Index x = row0; x < row1; ++x) {
     const T* row = a + x * a_row;
     std::uint32_t* const list = to.columns + x * to.room;
@@ -181,6 +192,35 @@ void rows_block(const RowsTask<T>& p, const Nonzeros& found, Index block, const 
   }
 }
 
+// Rows [row0, row1) of a result of one panel, two at a time, by the bits of both.
+template <class T, int kVectors>
+void rows_in_pairs(const RowsTask<T>& p, const Nonzeros& found, const T* panel, Index column, Index row0,
+                   Index row1) {
+  constexpr Index width = kVectors * kLanes<T>;
+  for (Index x = row0; x < row1; x += 2) {
+    const Index next = x + 1 < row1 ? 1 : 0;  // the last row may be its own pair: then it is done twice
+    const T *a0 = p.a + x * p.a_row, *a1 = a0 + next * p.a_row;
+    T *out0 = p.out + x * p.out_row + column, *out1 = out0 + next * p.out_row;
+    const std::uint64_t *bits0 = found.bits + x * found.words, *bits1 = bits0 + next * found.words;
+    Vec<T> c0[kVectors], c1[kVectors];
+    begin_row(p, 0, panel, width, 0, out0, c0);
+    begin_row(p, 0, panel, width, 0, out1, c1);
+    for (Index word = 0; word < found.words; ++word) {
+      const T *x0 = a0 + 64 * word, *x1 = a1 + 64 * word, *w = panel + 64 * word * width;
+      for (std::uint64_t set = bits0[word] | bits1[word]; set != 0; set &= set - 1) {
+        const Index k = __builtin_ctzll(set);
+        add_multiple<T, kVectors>(x0[k], w + k * width, 0, c0);
+        add_multiple<T, kVectors>(x1[k], w + k * width, 0, c1);
+      }
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      store(out0 + j * kLanes<T>, c0[j]);
+      store(out1 + j * kLanes<T>, c1[j]);
+    }
+  }
+}
+
 // z = a panels (+ biases) for rows [row0, row1), whose nonzeros have been found.
 template <class T>
 void rows_product_of_nonzeros(const RowsTask<T>& p, const Nonzeros& found, Index row0, Index row1) {
@@ -189,6 +229,12 @@ void rows_product_of_nonzeros(const RowsTask<T>& p, const Nonzeros& found, Index
     const T* panel = p.panels + i * p.panel_depth * kPanel<T>;
     const Index column = i * kPanel<T>;
     const bool wide = panel_width<T>(p.n, i) == kPanel<T>;
+    if (found.columns == nullptr) {
+      wide ? rows_in_pairs<T, 2>(p, found, panel, column, row0, row1)
+           : rows_in_pairs<T, 1>(p, found, panel, column, row0, row1);
+      ++i;
+      continue;
+    }
     const bool pair = i + 1 < panels && panel_width<T>(p.n, i + 1) == kPanel<T>;
     for (Index block = 0; block < found.blocks; ++block) {
       if (pair) {

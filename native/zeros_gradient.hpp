@@ -109,104 +109,67 @@ void gradient_by_input(const GradientProduct<T>& p, const Nonzeros& found, const
   }
 }
 
-// Some inputs of a batch of at most kCountedRows rows, in lists by the number of rows in which they are not zero.
-struct Counted {
-  static constexpr Index kInputs = 512;
-  std::uint32_t sets[kInputs];  // of each input, one bit for each row
-  std::uint32_t inputs[kCountedRows + 1][kInputs + 16];
-  Index counts[kCountedRows + 1];  // how many inputs are in each list
-};
-
-// The sets of the 64 inputs of a word.
-static inline void sets_of_few_rows(const Nonzeros& found, Index rows, Index word, std::uint32_t* sets) {
-  constexpr int kGroup = kBytes / 4, kGroups = 4;  // as many vectors at once as every processor has room for
-  using Bits = Vec<std::uint32_t>;
-#if !defined(__AVX512F__)
-  Bits own;
-  for (int i = 0; i < kGroup; ++i) own[i] = 1u << i;
-#endif
-  for (int first = 0; first < 64; first += kGroup * kGroups) {
-    Bits all[kGroups] = {};
-    for (Index x = 0; x < rows; ++x) {
-      const std::uint64_t some = found.bits[x * found.words + word] >> first;
-      const Bits row = Bits{} + (1u << x);
+// sums (+)= x0 d0 + x1 d1 for the inputs of a set, 64 at most; kSecond: there is a second row, x1.
+template <class T, int kVectors, bool kFirst, bool kSecond>
+CLEARPROP_INLINE void add_pair(std::uint64_t set, const T* a0, const T* a1, const T* delta0, const T* delta1,
+                               T* sums) {
+  constexpr Index width = kVectors * kLanes<T>;
+  Vec<T> d0[kVectors], d1[kVectors];
 #pragma GCC unroll 4
-      for (int g = 0; g < kGroups; ++g) {
-#if defined(__AVX512F__)
-        const auto lanes = static_cast<__mmask16>(some >> (g * kGroup));
-        all[g] = (Bits)_mm512_mask_or_epi32((__m512i)all[g], lanes, (__m512i)all[g], (__m512i)row);
-#else
-        const Bits lanes = Bits{} + static_cast<std::uint32_t>(some >> (g * kGroup));
-        all[g] |= (Bits)((lanes & own) == own) & row;
-#endif
-      }
-    }
+  for (int j = 0; j < kVectors; ++j) {
+    d0[j] = load(delta0 + j * kLanes<T>);
+    d1[j] = kSecond ? load(delta1 + j * kLanes<T>) : Vec<T>{};
+  }
+  for (; set != 0; set &= set - 1) {
+    const Index k = __builtin_ctzll(set);
+    const Vec<T> x0 = splat(a0[k]), x1 = kSecond ? splat(a1[k]) : Vec<T>{};
 #pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) store(sets + first + g * kGroup, all[g]);
-  }
-}
-
-// In how many rows each input is not zero, of some words at once: bit i of planes[p] has the value 2^p for the
-// input i of its word. Reads whole vectors of words.
-constexpr int kPlanes = 6;
-static_assert(kCountedRows < (1 << kPlanes), "the planes hold the count");
-using InputWords = Vec<std::uint64_t>;
-constexpr Index kWords = kBytes / 8;
-
-static inline void count_in_planes(const Nonzeros& found, Index rows, Index word,
-                                   InputWords (&planes)[kPlanes]) {
-  for (InputWords& plane : planes) plane = InputWords{};
-  for (Index x = 0; x < rows; ++x) {
-    InputWords carry = load(found.bits + x * found.words + word);
-#pragma GCC unroll 6
-    for (int i = 0; i < kPlanes; ++i) {
-      const InputWords both = planes[i] & carry;
-      planes[i] ^= carry;
-      carry = both;
+    for (int j = 0; j < kVectors; ++j) {
+      T* const sum = sums + k * width + j * kLanes<T>;
+      Vec<T> c = fused<T>(x0, d0[j], kFirst ? Vec<T>{} : load(sum));
+      if constexpr (kSecond) c = fused<T>(x1, d1[j], c);
+      store(sum, c);
     }
   }
 }
 
-// Fills the lists with the inputs [input0, input1), input0 a multiple of 64; with those that are zero in all
-// rows only if they are wanted.
-static inline void count_rows(const Nonzeros& found, Index rows, Index input0, Index input1, bool wants_zeros,
-                              Counted& to) {
-  std::uint32_t* end[kCountedRows + 1];
-  for (Index n = 0; n <= rows; ++n) end[n] = to.inputs[n];
-  for (Index k = input0; k < input1; k += 64) sets_of_few_rows(found, rows, k / 64, to.sets + k - input0);
-  for (Index k0 = input0; k0 < input1; k0 += 64 * kWords) {
-    InputWords planes[kPlanes];
-    count_in_planes(found, rows, k0 / 64, planes);
-    for (Index n = wants_zeros ? 0 : 1; n <= rows; ++n) {
-      InputWords counted = ~InputWords{};
-#pragma GCC unroll 6
-      for (int i = 0; i < kPlanes; ++i) counted &= (n >> i & 1) != 0 ? planes[i] : ~planes[i];
-      for (Index w = 0; w < kWords && k0 + 64 * w < input1; ++w) {
-        const Index k = k0 + 64 * w, count = input1 - k;
-        const std::uint64_t these = count < 64 ? (std::uint64_t{1} << count) - 1 : ~std::uint64_t{0};
-        end[n] = append_places(counted[w] & these, static_cast<std::uint32_t>(k - input0), end[n]);
-      }
-    }
-  }
-  for (Index n = 0; n <= rows; ++n) to.counts[n] = end[n] - to.inputs[n];
-}
-
-// The inputs of `counted`, those with equally many rows one after the other: so the processor knows how often
-// it has to go round, where in the order of the inputs it would guess wrongly at every other.
+// Few rows: 64 inputs after 64, whose sums stay in the first cache while the rows go by, two at a time. So a
+// round of the loops has more to do than to find out how many of them there are.
 template <class T, class Use, int kVectors>
-void gradient_by_count(const GradientProduct<T>& p, const Counted& counted, const Use& shared,
-                       const Strip<T, kVectors>& strip, Index input0) {
+void gradient_by_pairs(const GradientProduct<T>& p, const Nonzeros& found, const Use& shared,
+                       const Strip<T, kVectors>& strip, Index input0, Index input1) {
+  constexpr Index width = kVectors * kLanes<T>;
   const Use use = shared;
   const Vec<T> scale = splat(p.scale);
-  const T *a = p.a + input0, *delta = p.delta + strip.column;
-  for (Index n = ZeroMovesNothing<Use>::value ? 1 : 0; n <= p.rows; ++n) {
-    for (Index t = 0; t < counted.counts[n]; ++t) {
-      const Index i = counted.inputs[n][t];
-      Vec<T> c[kVectors] = {};
-      add_rows<T, kVectors>(counted.sets[i], n, a + i, p.a_row, delta, p.delta_row, c);
-      if (p.ahead != nullptr && t % 8 == 0) ask_ahead(*p.ahead);
+  alignas(kAlignment) T sums[64 * width];
+  for (Index k0 = input0; k0 < input1; k0 += 64) {
+    const std::uint64_t* bits = found.bits + k0 / 64;
+    std::uint64_t wanted = input1 - k0 < 64 ? (std::uint64_t{1} << (input1 - k0)) - 1 : ~std::uint64_t{0};
+    if constexpr (ZeroMovesNothing<Use>::value) {
+      wanted = 0;
+      for (Index x = 0; x < p.rows; ++x) wanted |= bits[x * found.words];
+    }
+    for (Index x = 0; x < p.rows; x += 2) {
+      const T *a0 = p.a + x * p.a_row + k0, *a1 = a0 + p.a_row;
+      const T *d0 = p.delta + x * p.delta_row + strip.column, *d1 = d0 + p.delta_row;
+      const bool second = x + 1 < p.rows;
+      if (x == 0) {
+        second ? add_pair<T, kVectors, true, true>(wanted, a0, a1, d0, d1, sums)
+               : add_pair<T, kVectors, true, false>(wanted, a0, a1, d0, d1, sums);
+      } else if (second) {
+        const std::uint64_t set = bits[x * found.words] | bits[(x + 1) * found.words];
+        add_pair<T, kVectors, false, true>(set, a0, a1, d0, d1, sums);
+      } else {
+        add_pair<T, kVectors, false, false>(bits[x * found.words], a0, a1, d0, d1, sums);
+      }
+      if (p.ahead != nullptr) ask_ahead(*p.ahead);
+    }
+    for (; wanted != 0; wanted &= wanted - 1) {
+      const Index k = __builtin_ctzll(wanted);
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) use.weights(strip.at(input0 + i, j), c[j] * scale);
+      for (int j = 0; j < kVectors; ++j) {
+        use.weights(strip.at(k0 + k, j), load(sums + k * width + j * kLanes<T>) * scale);
+      }
     }
   }
 }
@@ -256,17 +219,10 @@ void gradient_of_nonzeros(const GradientProduct<T>& p, const Nonzeros& found, co
     return each_strip(p, panel0, panel1, false,
                       [&](const auto& strip) { gradient_of_one(p, found, use, strip); });
   }
-  if (p.rows > kCountedRows) {
-    return each_strip(p, panel0, panel1, true,
-                      [&](const auto& strip) { gradient_by_input(p, found, use, strip, input0, input1); });
-  }
-  Counted counted;
-  for (Index k = input0; k < input1; k += Counted::kInputs) {
-    const Index end = k + Counted::kInputs < input1 ? k + Counted::kInputs : input1;
-    count_rows(found, p.rows, k, end, !ZeroMovesNothing<Use>::value, counted);
-    each_strip(p, panel0, panel1, true,
-               [&](const auto& strip) { gradient_by_count(p, counted, use, strip, k); });
-  }
+  each_strip(p, panel0, panel1, true, [&](const auto& strip) {
+    p.rows > kPairedRows ? gradient_by_input(p, found, use, strip, input0, input1)
+                         : gradient_by_pairs(p, found, use, strip, input0, input1);
+  });
 }
 
 }  // namespace CLEARPROP_ISA

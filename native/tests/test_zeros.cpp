@@ -6,6 +6,7 @@
 template <class T>
 struct Sparse : Padded<T> {
   Zeros zeros;
+  Index count = 0;
 
   Sparse(Index rows, Index n, double share) : Padded<T>(rows, n, std::numeric_limits<T>::quiet_NaN()) {
     for (Index x = 0; x < rows; ++x) {
@@ -15,7 +16,7 @@ struct Sparse : Padded<T> {
     }
     zeros.make_room(rows, n, table_of<T>().zeros_block);
     zeros.make_room_for_sets(rows);
-    const Index count = table_of<T>().find_nonzeros(this->p, this->row, n, zeros.found, 0, rows);
+    count = table_of<T>().find_nonzeros(this->p, this->row, n, zeros.found, 0, rows);
     Index want = 0;
     for (Index x = 0; x < rows; ++x) {
       const Index first = zeros.found.starts[x * (zeros.found.blocks + 1)];
@@ -58,6 +59,16 @@ static void test_rows(Index rows, Index n, Index depth, double share) {
     task.out = pieces.p;
     for (Index x = rows; x-- > 0;) k.rows_product_of_nonzeros(task, a.zeros.found, x, x + 1);
     check(out.same(pieces), "z in pieces", rows, n, depth);
+    if (rows < 2 || rows > kPairedRows) continue;
+    Zeros bits;
+    bits.make_room(rows, depth, k.zeros_block, false);
+    check(k.find_nonzeros(a.p, a.row, depth, bits.found, 0, rows) == a.count, "nonzeros by bits", rows,
+          depth);
+    Padded<T> paired(rows, n, T(0));
+    task.out = paired.p;
+    k.rows_product_of_nonzeros(task, bits.found, 0, rows);
+    check(out.same(paired), "z in pairs of rows", rows, n, depth);
+    paired.check_line_after_rows("beyond the rows of z in pairs");
   }
 }
 
