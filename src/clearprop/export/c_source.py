@@ -20,7 +20,7 @@ from clearprop.export.writing import require_formulas
 __all__ = ["CProgram", "c_program", "check_c_name", "in_float"]
 
 _LONGEST = 23  # C99 tells the first 31 characters of external names apart, and "_predict" has 8
-_FUNCTIONS = re.compile(r"\b(erfc|exp|expm1|fabs|log1p|sqrt|tanh)\(")
+_FUNCTIONS = re.compile(r"(?<![\w@])(erfc|exp|expm1|fabs|log1p|sqrt|tanh)\(")
 _LITERAL = re.compile(r"(?<![\w.])(\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+)(?![\w.])")
 
 

@@ -14,6 +14,7 @@ _WIDTH = 96
 def digits(values: Array) -> list[str]:
     """Return each number with the digits that identify it in its dtype, always with a point or an exponent.
 
+    >>> import numpy as np
     >>> digits(np.array([0.1, 1.0, 1e-20], np.float32))
     ['0.1', '1.0', '1e-20']
     """
