@@ -89,7 +89,12 @@ def run_node(script: str, folder: Path, given: Any = None) -> str:
     """Run a module in a folder with JSON on its standard input; return what it prints."""
     (folder / "run.mjs").write_text(script, "utf-8")
     done = subprocess.run(
-        [str(NODE), "run.mjs"], cwd=folder, input=json.dumps(given), capture_output=True, text=True, check=False
+        [str(NODE), "run.mjs"],
+        cwd=folder,
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[:4000]
     return done.stdout
@@ -103,7 +108,8 @@ def run_javascript(programs: Mapping[str, Program], inputs: Mapping[str, Any], f
     found = json.loads(run_node(_RUNNER, folder, given))
     words = {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}
     return {
-        name: np.array([[float(words.get(a, a)) for a in row] for row in rows]) for name, rows in found.items()
+        name: np.array([[float(words.get(a, a)) for a in row] for row in rows])
+        for name, rows in found.items()
     }
 
 
@@ -121,7 +127,9 @@ def session_of(program: Program) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def run_onnx(programs: Mapping[str, Program], inputs: Mapping[str, Any], folder: Path | None = None) -> Outputs:
+def run_onnx(
+    programs: Mapping[str, Program], inputs: Mapping[str, Any], folder: Path | None = None
+) -> Outputs:
     """Run all programs in onnxruntime and return the outputs of each."""
     return {
         name: session_of(program).run(["outputs"], {"x": np.asarray(inputs[name], program.dtype)})[0]
@@ -131,4 +139,6 @@ def run_onnx(programs: Mapping[str, Program], inputs: Mapping[str, Any], folder:
 
 def names_of(cases: Sequence[Case]) -> dict[str, Case]:
     """Return the cases by names that are identifiers."""
-    return {f"n{i}_{case.name.replace('-', '_').replace('+', '_')}"[:22]: case for i, case in enumerate(cases)}
+    return {
+        f"n{i}_{case.name.replace('-', '_').replace('+', '_')}"[:22]: case for i, case in enumerate(cases)
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,14 +13,16 @@ from clearprop._version import __version__
 from clearprop.activations import ActivationFunction
 from clearprop.errors import OptionError
 from clearprop.export.c_template import HELPERS, MAIN, PREDICT_CLASS
+from clearprop.export.digits import columns
 from clearprop.export.formulas import C_FORMULAS
 from clearprop.export.program_text import ProgramText, options_of
-from clearprop.export.steps import Program
+from clearprop.export.steps import Program, fold_factor
 from clearprop.export.writing import require_formulas
 
 __all__ = ["CProgram", "c_program", "check_c_name", "in_float"]
 
 _LONGEST = 23  # C99 tells the first 31 characters of external names apart, and "_predict" has 8
+_COMMENT = 92  # characters in a line of the comment
 _FUNCTIONS = re.compile(r"(?<![\w@])(erfc|exp|expm1|fabs|log1p|sqrt|tanh)\(")
 _LITERAL = re.compile(r"(?<![\w.])(\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+)(?![\w.])")
 
@@ -51,7 +54,7 @@ def c_program(program: Program, name: str = "clearprop") -> CProgram:
     """
     check_c_name(name)
     require_formulas(program, C_FORMULAS, "C")
-    return _CText(program, f"{name}_").write()
+    return _CText(fold_factor(program), f"{name}_").write()
 
 
 def check_c_name(name: Any) -> str:
@@ -143,21 +146,22 @@ class _CText(ProgramText):
         calls = [f"{self._signature('void', 'predict')};"]
         if program.labels:
             calls += [f"{self._signature('int', 'class')};", f"extern {self._labels};"]
+        use = (
+            f"predict computes the {program.outputs.size} outputs for the {program.inputs.size} inputs x, as they "
+            "were before any preprocessing; out must not overlap x. "
+        )
+        if program.labels:
+            use += (
+                "class does the same and returns the index of the predicted class, whose name is in labels. "
+            )
+        use += "The work arrays are shared: one call at a time."
         lines = [
             f"A neural network, written by clearprop {__version__}: C99, no library but math.h, no malloc.",
-            f"{program.summary}.",
+            *textwrap.wrap(f"{program.summary}.", _COMMENT),
             "",
             *(f"    {call}" for call in calls),
             "",
-            f"predict computes the {program.outputs.size} outputs for the {program.inputs.size} inputs x, as",
-            "they were before any preprocessing; out must not overlap x."
-            + (" class does the same and" if program.labels else ""),
-            *(
-                ["returns the index of the predicted class, whose name is in labels."]
-                if program.labels
-                else []
-            ),
-            "The work arrays are shared, so one call at a time.",
+            *textwrap.wrap(use, _COMMENT),
             "",
             f"Read only:  {self.constants:,} constants, {self.constants * size:,} bytes",
             f"Work:       {work:,} numbers, {work * size:,} bytes (x and out are the caller's)",
@@ -172,7 +176,7 @@ class _CText(ProgramText):
         lines = [f"#define {upper}N_IN {program.inputs.size}", f"#define {upper}N_OUT {program.outputs.size}"]
         lines += ["", f"{self._signature('void', 'predict')};"]
         if program.labels:
-            table = ",\n".join(f"    {_string(label)}" for label in program.labels)
+            table = columns((_string(label) for label in program.labels), "    ")
             lines += [f"{self._signature('int', 'class')};", f"extern {self._labels};", ""]
             lines += [f"{self._labels} = {{\n{table}\n}};"]
         return "\n".join(lines)

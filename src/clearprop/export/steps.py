@@ -6,6 +6,7 @@ know is how to write each kind of step, and the formula of each activation.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ __all__ = [
     "Step",
     "Take",
     "Value",
+    "fold_factor",
 ]
 
 
@@ -170,3 +172,29 @@ class Program:
         """The elementwise activations in use, each once, in the order of their first use."""
         used = [f for step in self.steps if isinstance(step, Elementwise) for f in step.functions]
         return tuple(dict.fromkeys(used))
+
+
+def fold_factor(program: Program) -> Program:
+    """Return the program with a mere factor of the inputs multiplied into the weights that read them.
+
+    It spares a work array as long as the inputs. A shift is left where it is: in the biases it would be the
+    difference of large numbers.
+
+    >>> from clearprop import Affine, Dense, Network
+    >>> from clearprop.export import inference_program
+    >>> net = Network([Dense(3, "relu"), Dense(1)], n_in=2, preprocessing=Affine(factor=1 / 255))
+    >>> [type(step).__name__ for step in fold_factor(inference_program(net)).steps]
+    ['Product', 'Elementwise', 'Product']
+    """
+    first, *rest = program.steps
+    if not isinstance(first, Scale) or first.shift is not None or first.offset is not None:
+        return program
+    folded: list[Step] = []
+    for step in rest:
+        if first.target in step.sources:
+            if not isinstance(step, Product):
+                return program
+            W = (step.W.astype(np.float64) * first.factor).astype(program.dtype)
+            step = dataclasses.replace(step, source=first.source, W=W)
+        folded.append(step)
+    return dataclasses.replace(program, steps=tuple(folded)) if folded else program
