@@ -51,9 +51,8 @@ def export(
     more: dict[str, Any] = {"name": name or _identifier(path.stem)} if chosen == "c" else {}
     done = write(network, path, dtype=dtype, overwrite=force, **more)
     output.say_pairs(_rows(done, more.get("name")))
-    output.finish(
-        {"command": "export", "model": str(model), **dataclasses.asdict(done), **more, "path": str(path)}
-    )
+    result = {"command": "export", "model": str(model), **dataclasses.asdict(done), **more}
+    output.finish({**result, "path": str(path)})
     return SUCCESS
 
 
@@ -65,7 +64,7 @@ def _format(to: str | None, out: Path | None) -> str:
         return to
     if out is None:
         raise OptionError(
-            "export needs a format: give --to onnx, c or js, or --out with an ending that tells."
+            "export needs a format. Give --to onnx, c or js, or --out with one of their endings."
         )
     if out.suffix.lower() not in _ENDINGS:
         raise OptionError(f"the ending of --out {out} names no format. Give --to onnx, c or js.")
@@ -95,7 +94,7 @@ def _rows(done: Exported, name: str | None) -> list[tuple[str, str]]:
             ("functions", functions),
             (
                 "memory",
-                f"{done.constant_bytes:,} bytes of constants, {done.work_bytes:,} bytes of work space",
+                f"{done.constant_bytes:,} bytes of constants, {done.work_bytes:,} of work space",
             ),
         ]
     return rows

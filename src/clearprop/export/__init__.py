@@ -5,10 +5,10 @@ prediction computes, the `Program`: a list of steps over named values (`inferenc
 which steps it is; a new activation has its formula in one table per language.
 """
 
-from clearprop.export.c_source import CProgram, c_program
+from clearprop.export.c_text import CProgram, c_program
 from clearprop.export.files import to_c, to_javascript, to_onnx
-from clearprop.export.javascript_source import javascript_source
-from clearprop.export.onnx_model import onnx_model
+from clearprop.export.javascript_text import javascript_source
+from clearprop.export.onnx_graph import onnx_model
 from clearprop.export.program import inference_program
 from clearprop.export.steps import Program, Value
 from clearprop.export.writing import Exported

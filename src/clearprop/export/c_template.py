@@ -107,7 +107,7 @@ int main(void)
                 if (found == EOF && k == 0) {{
                     return 0;
                 }}
-                fprintf(stderr, "expected @UPPER@N_IN numbers for each example\\n");
+                fprintf(stderr, "expected %d numbers for each example\\n", @UPPER@N_IN);
                 return 1;
             }}
         }}

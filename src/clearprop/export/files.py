@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clearprop.export.c_source import c_program
-from clearprop.export.javascript_source import javascript_source
-from clearprop.export.onnx_model import onnx_model
+from clearprop.export.c_text import c_program
+from clearprop.export.javascript_text import javascript_source
+from clearprop.export.onnx_graph import onnx_model
 from clearprop.export.program import inference_program
 from clearprop.export.steps import Program
 from clearprop.export.writing import Exported

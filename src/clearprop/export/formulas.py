@@ -1,7 +1,7 @@
 """The formula of every elementwise activation in C and in JavaScript: one table per language.
 
 A formula is the body of a function of z and of the activation's options under their names. C is written in
-double; the float form follows from it (`clearprop.export.c_source`). Each is right at both infinities, and
+double; the float form follows from it (`clearprop.export.c_text`). Each is right at both infinities, and
 lets NaN through: hence the comparisons in place of fmax, which drops it.
 """
 

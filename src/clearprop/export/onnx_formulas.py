@@ -115,7 +115,7 @@ def _horner(coefficients: Sequence[float], x: Tensor) -> Tensor:
 
 def _gelu(z: Tensor) -> Tensor:
     if z.graph.dtype == np.float32:
-        return z * 0.5 * (1.0 + (z * 0.5**0.5).do("Erf"))
+        return z.at_least(-FAR) * 0.5 * (1.0 + (z * 0.5**0.5).do("Erf"))
     x = (z.do("Abs") * 0.5**0.5).at_most(ERFC_END)  # onnxruntime has no Erf in double
     tail = 0.5 * (-(x * _horner(ERFC_P, x) / _horner(ERFC_Q, x))).do("Exp")
     return z.at_least(-FAR) * z.where_positive(1.0 - tail, tail)

@@ -194,7 +194,10 @@ def fold_factor(program: Program) -> Program:
         if first.target in step.sources:
             if not isinstance(step, Product):
                 return program
-            W = (step.W.astype(np.float64) * first.factor).astype(program.dtype)
+            with np.errstate(over="ignore"):
+                W = (step.W.astype(np.float64) * first.factor).astype(program.dtype)
+            if not np.isfinite(W).all():
+                return program
             step = dataclasses.replace(step, source=first.source, W=W)
         folded.append(step)
     return dataclasses.replace(program, steps=tuple(folded)) if folded else program

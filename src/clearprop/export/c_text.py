@@ -147,8 +147,8 @@ class _CText(ProgramText):
         if program.labels:
             calls += [f"{self._signature('int', 'class')};", f"extern {self._labels};"]
         use = (
-            f"predict computes the {program.outputs.size} outputs for the {program.inputs.size} inputs x, as they "
-            "were before any preprocessing; out must not overlap x. "
+            f"predict computes the {program.outputs.size} outputs for the {program.inputs.size} inputs x, as "
+            "they were before any preprocessing; out must not overlap x. "
         )
         if program.labels:
             use += (
