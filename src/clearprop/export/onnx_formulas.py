@@ -6,6 +6,7 @@ precision. Constants stand in the graph as tensors: an operator's own options ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from clearprop.activations.rectifiers import FAR, GELU_CUBIC, GELU_RATE, SELU_AL
 from clearprop.arrays import ERFC_END, ERFC_P, ERFC_Q, Array
 
 __all__ = ["ONNX_FORMULAS", "Graph", "Tensor"]
+
+ROOT_HALF = math.sqrt(0.5)
 
 
 class Graph:
@@ -115,8 +118,8 @@ def _horner(coefficients: Sequence[float], x: Tensor) -> Tensor:
 
 def _gelu(z: Tensor) -> Tensor:
     if z.graph.dtype == np.float32:
-        return z.at_least(-FAR) * 0.5 * (1.0 + (z * 0.5**0.5).do("Erf"))
-    x = (z.do("Abs") * 0.5**0.5).at_most(ERFC_END)  # onnxruntime has no Erf in double
+        return z.at_least(-FAR) * 0.5 * (1.0 + (z * ROOT_HALF).do("Erf"))
+    x = (z.do("Abs") * ROOT_HALF).at_most(ERFC_END)  # onnxruntime has no Erf in double
     tail = 0.5 * (-(x * _horner(ERFC_P, x) / _horner(ERFC_Q, x))).do("Exp")
     return z.at_least(-FAR) * z.where_positive(1.0 - tail, tail)
 

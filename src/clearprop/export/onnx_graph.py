@@ -31,6 +31,7 @@ __all__ = ["OPSET", "onnx_model"]
 OPSET = 17
 """The operator set: what runtimes since 2022 know. Later ones have gelu and mish, but not in double."""
 _IR_VERSION = 8
+_Output = tuple[str, Tensor, np.dtype[Any], list[Any]]  # name, what, dtype, shape
 
 
 def onnx_model(program: Program) -> Any:
@@ -53,7 +54,7 @@ def onnx_model(program: Program) -> Any:
         tensor = _STEPS[type(step)](graph, step, *(values[v.name] for v in step.sources))
         values[step.target.name] = graph.named(tensor, step.target.name)
     a = values[program.outputs.name]
-    outputs = [("outputs", a, program.dtype, ["n", program.outputs.size])]
+    outputs: list[_Output] = [("outputs", a, program.dtype, ["n", program.outputs.size])]
     if program.labels:
         outputs.append(("class", _class(graph, program, a), np.dtype(np.int64), ["n"]))
     return _model(onnx, graph, program, outputs)
@@ -71,9 +72,7 @@ def _onnx() -> Any:
     return onnx
 
 
-def _model(
-    onnx: Any, graph: Graph, program: Program, outputs: list[tuple[str, Tensor, np.dtype[Any], list[Any]]]
-) -> Any:
+def _model(onnx: Any, graph: Graph, program: Program, outputs: list[_Output]) -> Any:
     helper = onnx.helper
 
     def typed(name: str, dtype: Any, shape: list[Any]) -> Any:

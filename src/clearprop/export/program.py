@@ -110,8 +110,8 @@ def _checked_dtype(dtype: Any) -> str:
     try:
         name = np.dtype(dtype).name
     except TypeError:
-        name = dtype
-    return as_choice("dtype", name, DTYPES)
+        name = ""
+    return name if name in DTYPES else as_choice("dtype", dtype, DTYPES)
 
 
 def _classes(network: Network, labels: Sequence[str] | None) -> tuple[tuple[str, ...], float | None]:

@@ -43,7 +43,9 @@ def place(program: Program) -> Storage:
     >>> place(inference_program(net)).sizes
     (30, 20)
     """
-    places, sizes, free_after = {program.inputs.name: "x"}, [], []
+    places = {program.inputs.name: "x"}
+    sizes: list[int] = []
+    free_after: list[int] = []
     for stay in _stays(program):
         if program.outputs in stay.values:
             places.update({value.name: "out" for value in stay.values})
@@ -64,7 +66,7 @@ def place(program: Program) -> Storage:
 def _stays(program: Program) -> list[_Stay]:
     last_read = {value.name: i for i, step in enumerate(program.steps) for value in step.sources}
     stays: dict[str, _Stay] = {}  # by the name of the value that is in the place now
-    found = []
+    found: list[_Stay] = []
     for i, step in enumerate(program.steps):
         before = _reusable(step, i, last_read, stays)
         last = last_read.get(step.target.name, i)
