@@ -37,7 +37,7 @@ from clearprop.errors import (
 from clearprop.export import c_program, inference_program, javascript_source, onnx_model
 from clearprop.export import files as export_files
 
-ODD = ('quote " \\ slash', "Zürich", "*/ // ??/ </script>", "two\nlines\u2028")
+ODD = ('quote " \\ slash', "Zürich @BIG@ @NAME@", "*/ // ??/ </script>", "two\nlines\u2028")
 
 
 def digits(dtype: str = "float32") -> tuple[cp.Network, Any]:

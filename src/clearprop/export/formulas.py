@@ -91,12 +91,23 @@ JAVASCRIPT_FORMULAS: dict[str, tuple[str, ...]] = {
 
 JAVASCRIPT_HELPERS: dict[str, str] = {
     "gelu": f"""\
-// The complementary error function, which Math lacks: exp(-x P(x) / Q(x)) for x >= 0.
-function erfc(x) {{
-  const horner = (c, t) => c.reduceRight((sum, c_k) => sum * t + c_k, 0);
-  const t = Math.min(Math.abs(x), {ERFC_END!r});
-  const tail = Math.exp(-t * horner({list(ERFC_P)}, t) / horner({list(ERFC_Q)}, t));
-  return x < 0 ? 2 - tail : tail;
+const erfcP = {list(ERFC_P)};
+const erfcQ = {list(ERFC_Q)};
+
+function polynomial(c, t) {{
+    let sum = 0;
+    for (let k = c.length - 1; k >= 0; --k) {{
+        sum = sum * t + c[k];
+    }}
+    return sum;
 }}
+
+// the complementary error function, which Math lacks: exp(-t P(t) / Q(t)) for t >= 0
+function erfc(x) {{
+    const t = Math.min(Math.abs(x), {ERFC_END!r});
+    const tail = Math.exp(-t * polynomial(erfcP, t) / polynomial(erfcQ, t));
+    return x < 0 ? 2 - tail : tail;
+}}
+
 """,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -131,7 +132,7 @@ class _JavaScriptText(ProgramText):
     def write(self) -> str:
         """Return the module."""
         program, body = self.program, self.body()
-        labels = f"export const labels = {json.dumps(program.labels)};" if program.labels else ""
+        labels = f"export const labels = {_strings(program.labels)};" if program.labels else ""
         choice = _LARGEST if program.threshold is None else f"out[0] > {program.threshold:g} ? 1 : 0"
         work = [f"const w{k} = new Float64Array({n});" for k, n in enumerate(self.storage.sizes)]
         names = {
@@ -148,12 +149,11 @@ class _JavaScriptText(ProgramText):
             *self.tables,
             "\n".join(work),
             *self.functions(),
-            *(_HELPERS[helper] for helper in self.helpers),
-            _PREDICT,
-            _CLASSIFY if labels else "",
+            *(_filled(_HELPERS[helper], names) for helper in self.helpers),
+            _filled(_PREDICT, names),
+            _filled(_CLASSIFY, names) if labels else "",
         ]
-        text = "\n\n".join(part.rstrip() for part in parts if part) + "\n"
-        return re.sub(r"@([A-Z_]+)@", lambda found: names[found[1]], text)
+        return "\n\n".join(part.rstrip() for part in parts if part) + "\n"
 
     def _head(self) -> str:
         program = self.program
@@ -165,3 +165,12 @@ class _JavaScriptText(ProgramText):
             f"computed in double.\n"
             f'// import {{ {names} }} from "./THIS_FILE.mjs";'
         )
+
+
+def _filled(template: str, names: Mapping[str, str]) -> str:
+    return re.sub(r"@([A-Z_]+)@", lambda found: names[found[1]], template)
+
+
+def _strings(labels: tuple[str, ...]) -> str:
+    """Return labels as a list in ASCII that cannot end the script of an HTML page."""
+    return json.dumps(labels).replace("<", "\\u003c")
