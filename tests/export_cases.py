@@ -27,6 +27,18 @@ needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed: exp
 
 Outputs = dict[str, np.ndarray]
 
+# Blocks whose first step could work in place, if the way around did not read the same value later.
+AROUND = [
+    Case(
+        "pre-activation",
+        [cp.Dense(4, "tanh"), cp.Residual([cp.Activation("relu"), cp.LayerNorm(), cp.Dense()])],
+    ),
+    Case(
+        "both-ways", [cp.Dense(4), cp.Concatenate([cp.Activation("gelu"), [], cp.BatchNorm()]), cp.Dense(3)]
+    ),
+    Case("twice", [cp.Dense(4), cp.Residual(cp.Residual(cp.Dropout(0.5))), cp.Activation("softmax")]),
+]
+
 
 def network_of(case: Case, dtype: Any = "float64", n: int = 7, seed: int = 0) -> tuple[cp.Network, Any]:
     """Return the case as a network whose parameters and statistics are not the initial ones, and inputs."""

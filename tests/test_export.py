@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.export_cases import (
+    AROUND,
     Outputs,
     names_of,
     needs_compiler,
@@ -59,7 +60,7 @@ def errors_of(run: Run, networks: dict[str, tuple[cp.Network, Any]], folder: Any
 @each_dtype
 @each_language
 def test_every_layer_and_activation_computes_what_the_network_does(run, dtype, tmp_path):
-    networks = {name: network_of(case, dtype) for name, case in names_of(covering()).items()}
+    networks = {name: network_of(case, dtype) for name, case in names_of([*AROUND, *covering()]).items()}
     errors = errors_of(run, networks, tmp_path)
     assert len(errors) > 45
     assert {name: error for name, error in errors.items() if not error < 1} == {}
@@ -69,7 +70,7 @@ def test_every_layer_and_activation_computes_what_the_network_does(run, dtype, t
 @each_dtype
 @each_language
 def test_the_whole_zoo_computes_what_the_networks_do(run, dtype, tmp_path):
-    networks = {name: network_of(case, dtype, seed=1) for name, case in names_of(zoo()).items()}
+    networks = {name: network_of(case, dtype, seed=1) for name, case in names_of([*AROUND, *zoo()]).items()}
     assert {name: e for name, e in errors_of(run, networks, tmp_path).items() if not e < 1} == {}
 
 
@@ -157,7 +158,7 @@ def test_every_registered_layer_is_translated(name):
 # -- the program ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", zoo(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*AROUND, *zoo()], ids=lambda case: case.name)
 def test_no_value_is_written_over_while_it_is_still_to_be_read(case):
     program = inference_program(network_of(case)[0])
     storage = place(program)
