@@ -90,6 +90,9 @@ __all__ = [
     "per_neuron",
     "plots",
     "schedules",
+    "to_c",
+    "to_javascript",
+    "to_onnx",
 ]
 
 if TYPE_CHECKING:
@@ -99,6 +102,7 @@ if TYPE_CHECKING:
     from clearprop import persistence as persistence
     from clearprop import trace as trace
     from clearprop.diagnosis import diagnose
+    from clearprop.export import to_c, to_javascript, to_onnx
     from clearprop.gradcheck import (
         check_activation,
         check_cost,
@@ -158,6 +162,9 @@ _WHEN_ASKED = {
     "persistence": "clearprop.persistence",
     "plots": "clearprop.plots",
     "schedules": "clearprop.schedules",
+    "to_c": "clearprop.export",
+    "to_javascript": "clearprop.export",
+    "to_onnx": "clearprop.export",
     "trace": "clearprop.trace",
 }
 __getattr__, __dir__ = attributes(__name__, _WHEN_ASKED, globals())

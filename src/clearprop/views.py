@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from clearprop.layers import ActivationOwner, Layer
 from clearprop.model import Model, State
 from clearprop.training.targets import Targets
 
-__all__ = ["ParameterViews", "class_probabilities", "numbers_like", "summary_table"]
+if TYPE_CHECKING:
+    from clearprop.network import Network
+
+__all__ = ["ParameterViews", "class_names", "class_probabilities", "numbers_like", "summary_table"]
 
 
 class ParameterViews(Mapping[Any, Array]):
@@ -83,6 +86,18 @@ def class_probabilities(last: Layer, targets: Targets | None, a: Array) -> Array
         return np.concatenate([1 - a, a], axis=1)
     shares: Array = a / a.sum(axis=1, keepdims=True)
     return shares
+
+
+def class_names(network: Network) -> tuple[str, ...] | None:
+    """Return what the network's classes are called, in the order of its outputs; None for numbers."""
+    targets = network.targets
+    if targets is None or targets.kind not in ("classes", "binary", "onehot"):
+        return None
+    data = network.extra.get("data")
+    names = data.get("class_names") if isinstance(data, dict) else None
+    if isinstance(names, list) and len(names) == len(targets.classes):
+        return tuple(str(name) for name in names)
+    return tuple(str(label) for label in targets.classes)
 
 
 def summary_table(model: Model, dtype: Any) -> str:

@@ -15,6 +15,7 @@ from clearprop.cli.diagnose import diagnose
 from clearprop.cli.errors import INTERRUPTED, SUCCESS, report_error
 from clearprop.cli.evaluate import evaluate
 from clearprop.cli.explain import explain
+from clearprop.cli.export import export
 from clearprop.cli.ladder import ladder
 from clearprop.cli.plot import plot
 from clearprop.cli.predict import predict
@@ -73,6 +74,10 @@ _EXAMPLES: dict[Callable[..., int], list[str]] = {
     replay: [
         "clearprop replay run.safetensors digits --step 120 --layer 2",
         "clearprop replay run.safetensors digits --compare other.safetensors",
+    ],
+    export: [
+        "clearprop export digits.safetensors --to c --out digits.c --dtype float32",
+        "clearprop export digits.safetensors --out digits.onnx",
     ],
     show: ["clearprop show digits.safetensors", "clearprop show --system"],
 }

@@ -13,6 +13,7 @@ from clearprop.cli.output import Output, confusion_lines
 from clearprop.errors import OptionError
 from clearprop.network import Network
 from clearprop.report import confusion_matrix
+from clearprop.views import class_names
 
 __all__ = ["Measured", "class_names", "headline", "measure", "probabilities", "say_measured"]
 
@@ -42,18 +43,6 @@ class Measured:
         if self.names is not None:
             found["confusion"] = {"classes": self.names, "counts": self.confusion}
         return found
-
-
-def class_names(network: Network) -> tuple[str, ...] | None:
-    """Return what the network's classes are called, in the order of its outputs; None for numbers."""
-    targets = network.targets
-    if targets is None or targets.kind not in ("classes", "binary", "onehot"):
-        return None
-    data = network.extra.get("data")
-    names = data.get("class_names") if isinstance(data, dict) else None
-    if isinstance(names, list) and len(names) == len(targets.classes):
-        return tuple(str(name) for name in names)
-    return tuple(str(label) for label in targets.classes)
 
 
 def measure(network: Network, X: Array, y: Array) -> Measured:

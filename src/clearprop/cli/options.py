@@ -31,6 +31,10 @@ __all__ = [
     "Epochs",
     "Eta",
     "ExampleNumber",
+    "ExportDType",
+    "ExportFormat",
+    "ExportName",
+    "ExportOutput",
     "Force",
     "Hidden",
     "HtmlOutput",
@@ -267,6 +271,16 @@ Inexact = Annotated[
     typer.Option("--inexact", help="Do without the very bits of the run, where this machine has others."),
 ]
 TableOutput = Annotated[Path | None, _output("Write a CSV file in place of printing.")]
+ExportFormat = Annotated[
+    str | None, _output("onnx, c or js.", "--to", default="what the ending of --out says")
+]
+ExportOutput = Annotated[
+    Path | None, _output("Path of the file.", "--out", "--output", default="the model's name, here")
+]
+ExportName = Annotated[
+    str | None, _output("For c: what the functions' names begin with.", default="the name of the file")
+]
+ExportDType = Annotated[str | None, _output("float32 or float64.", default="that of the model")]
 Record = Annotated[Path | None, _output("Record the run to this file too, for clearprop replay.")]
 WithReport = Annotated[bool, _output("Write the page of pictures.", "--report/--no-report", default=True)]
 Proba = Annotated[bool, _output("The probability of each class too, as CSV.", "--proba")]
