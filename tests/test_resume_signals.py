@@ -179,8 +179,8 @@ kept = {} if folder == "-" else {
     "checkpoint": cp.Checkpoint(folder, every_steps=3), "resume": True, "callbacks": [Slow()]
 }
 net.fit(
-    X, y, epochs=14, batch_size=16, engine=engine, validation_fraction=0.2, schedule="cosine",
-    early_stopping=cp.EarlyStopping(patience=12), **kept,
+    X, y, epochs=30, batch_size=16, engine=engine, validation_fraction=0.2, schedule="cosine",
+    early_stopping=cp.EarlyStopping(patience=28), **kept,
 )
 print(hashlib.sha256(net.theta.tobytes() + net.buffers.tobytes()).hexdigest(), net.history["val_cost"][-1])
 """
