@@ -1,6 +1,6 @@
-"""Write the files that a version leaves behind, for later versions to read: python tests/files/make.py FOLDER.
+"""Write the files that a version leaves behind, for later versions to read.
 
-Run once for a release; what is written is never written again.
+Run once, as python tests/files/make.py FOLDER, for a release; what is written is never written again.
 """
 
 from __future__ import annotations
