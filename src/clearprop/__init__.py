@@ -42,6 +42,7 @@ __all__ = [
     "AlphaDropout",
     "BatchNorm",
     "Callback",
+    "Checkpoint",
     "ClearpropError",
     "Concatenate",
     "Constant",
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from clearprop import trace as trace
     from clearprop.diagnosis import diagnose
     from clearprop.export import to_c, to_javascript, to_onnx
+    from clearprop.fitting.checkpoints import Checkpoint
     from clearprop.gradcheck import (
         check_activation,
         check_cost,
@@ -150,6 +152,7 @@ _CHECKS = (
 _WHEN_ASKED = {
     **dict.fromkeys(_CHECKS, "clearprop.gradcheck"),
     **dict.fromkeys(_SCHEDULES, "clearprop.schedules"),
+    "Checkpoint": "clearprop.fitting.checkpoints",
     "FlightRecorder": "clearprop.recorder",
     "Trace": "clearprop.trace",
     "datasets": "clearprop.datasets",

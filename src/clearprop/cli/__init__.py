@@ -1,4 +1,4 @@
-"""The command `clearprop`: train, predict, evaluate, ladder, show.
+"""The command `clearprop`: train, predict, evaluate, ladder, verify, show.
 
 `main` is the entry point. Typer and rich are imported when it is called, so that without them it can say
 what to install.
@@ -14,6 +14,8 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 success, 1 failure, 2 wrong use, 130 after Ctrl-C.
+
+    After SIGTERM, which `train --checkpoint` hears and ends cleanly, the process exits with 143.
 
     arguments: the words after the name of the program; left out, ``sys.argv[1:]``.
     """

@@ -23,6 +23,7 @@ from clearprop.cli.replay import replay
 from clearprop.cli.reproduce import reproduce
 from clearprop.cli.show import show
 from clearprop.cli.train import train
+from clearprop.cli.verify import verify
 
 __all__ = ["app", "run"]
 
@@ -38,6 +39,7 @@ _EXAMPLES: dict[Callable[..., int], list[str]] = {
     train: [
         "clearprop train digits --seed 0",
         "clearprop train digits --record run.safetensors",
+        "clearprop train digits --checkpoint run --resume",
         "clearprop train mnist --data mnist.npz --epochs 20",
         "clearprop train iris.csv --target species --hidden 32,16",
     ],
@@ -79,6 +81,7 @@ _EXAMPLES: dict[Callable[..., int], list[str]] = {
         "clearprop export digits.safetensors --to c --out digits.c --dtype float32",
         "clearprop export digits.safetensors --out digits.onnx",
     ],
+    verify: ["clearprop verify digits.safetensors", "clearprop verify run/*.safetensors --json"],
     show: ["clearprop show digits.safetensors", "clearprop show --system"],
 }
 

@@ -21,6 +21,9 @@ __all__ = [
     "CheckPoint",
     "CheckSeed",
     "CheckTraining",
+    "CheckpointFolder",
+    "CheckpointMinutes",
+    "CheckpointSteps",
     "DType",
     "Data",
     "Debug",
@@ -75,7 +78,9 @@ __all__ = [
     "RecordedData",
     "RecordedLayer",
     "RecordedStep",
+    "Resume",
     "Rows",
+    "SavedFiles",
     "ScheduleName",
     "Seconds",
     "Seed",
@@ -212,6 +217,23 @@ EarlyStopping = Annotated[
 ]
 Threads = Annotated[int | None, _training("Threads of the BLAS.", _ONE_THREAD, min=1)]
 TimeLimit = Annotated[float | None, _training("Stop after so many seconds.")]
+CheckpointFolder = Annotated[
+    Path | None,
+    _training(
+        "Write checkpoints of this run to this folder. Ctrl-C and SIGTERM then write one and end, without a "
+        "model.",
+        False,
+        "--checkpoint",
+    ),
+]
+CheckpointSteps = Annotated[int | None, _training("A checkpoint after every so many steps.", min=1)]
+CheckpointMinutes = Annotated[
+    float | None, _training("A checkpoint after every so many minutes.", "5, unless by steps")
+]
+Resume = Annotated[
+    bool,
+    _training("Go on from the newest checkpoint, or begin where there is none.", False, "--resume"),
+]
 Seed = Annotated[int, _training("Weights, split, order and dropout are functions of it.", True, min=0)]
 PassSize = Annotated[int, _training("Examples per pass; slow rungs get fewer.", True, min=1)]
 TrainedBy = Annotated[str | None, _training("Optimizer of the trial steps.", "that of the training")]
@@ -249,6 +271,9 @@ CheckSeed = Annotated[int, _check("Of the random directions.", True, min=0)]
 
 # Models and output
 Model = Annotated[Path, _argument("A model saved by clearprop.", "MODEL")]
+SavedFiles = Annotated[
+    list[Path], _argument("Models, recorded runs or checkpoints, saved by clearprop.", "FILE...")
+]
 OptionalModel = Annotated[Path | None, _argument("A model saved by clearprop.", "MODEL")]
 ModelOutput = Annotated[
     Path | None,

@@ -89,6 +89,12 @@ class Recent:
         return int(self._total(0))
 
     @property
+    def steps(self) -> tuple[list[int], list[float], list[float]]:
+        """What `add` would have to be given for the same sums."""
+        sizes, costs, correct = self._steps.tolist()
+        return [int(size) for size in sizes], costs, correct
+
+    @property
     def cost(self) -> float:
         """The sum of their costs."""
         return self._total(1)
