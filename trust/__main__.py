@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--short", action="store_true", help="the counts of CI (this is the default)")
     length.add_argument("--long", action="store_true", help="the counts before a release: hours")
     parser.add_argument(
-        "--only", action="append", choices=NAMES, metavar="NAME", help="this test; repeatable"
+        "--only", action="append", choices=NAMES, metavar="NAME", help="this test (repeatable)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other cases (default: 0)")
     parser.add_argument("--count", type=at_least_one, help="this count for every test that is run")

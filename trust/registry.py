@@ -8,7 +8,7 @@ from trust.frame import Test
 
 __all__ = ["FILES", "NAMES", "NUMBERS", "find"]
 
-FILES = ("bit_flips",)
+FILES = ("bit_flips", "failing_calls")
 """What a file survives: tests of saving and loading."""
 
 NUMBERS: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,14 +12,22 @@ import numpy as np
 
 import clearprop as cp
 
-__all__ = ["Sample", "load_network", "network", "recording", "samples"]
+__all__ = ["Sample", "content", "large", "network", "recording", "samples", "saved_network", "scratch"]
+
+_IN_MEMORY = "/dev/shm"
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for one test; in memory where there is such a place, as thousands of saves sync it."""
+    return tempfile.TemporaryDirectory(dir=_IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None)
 
 
 class Sample(NamedTuple):
     """A thing that can be saved: its kind, how it is written to a path, and how it is read back."""
 
     kind: str
-    save: Callable[[Path], Any]
+    save: Callable[[Path, bool], Any]
+    """`save(path, overwrite)`."""
     load: Callable[[Path], Any]
 
 
@@ -25,19 +35,19 @@ def network(seed: int) -> cp.Network:
     """Return a small network whose kind depends on the seed: normalised, residual, of many activations."""
     rng = np.random.default_rng(seed)
     hidden = [str(rng.choice(["tanh", "relu", "prelu", "sigmoid"])) for _ in range(2)]
-    middle: list[Any] = [
-        [cp.BatchNorm()],
-        [cp.Dropout(0.2)],
-        [cp.Residual([cp.Dense(3, "tanh"), cp.Dense()])],
+    between: list[list[Any]] = [
         [],
+        [cp.BatchNorm()],
+        [cp.Dropout(0.2), cp.Dense(2, hidden[1])],
+        [cp.Residual([cp.Dense(3, "tanh"), cp.Dense()])],
     ]
-    layers = [cp.Dense(3, hidden[0]), *middle[int(rng.integers(len(middle)))], cp.Dense(2, "softmax")]
+    layers = [cp.Dense(3, hidden[0]), *between[int(rng.integers(len(between)))], cp.Dense(2, "softmax")]
     return cp.Network(layers, n_in=2, seed=seed, dtype=str(rng.choice(["float32", "float64"])))
 
 
-def load_network(path: Path) -> Any:
-    """Load the network in a file."""
-    return cp.load(path)
+def saved_network(net: cp.Network) -> Sample:
+    """Return how this network is saved and loaded."""
+    return Sample("network", lambda path, overwrite: net.save(path, overwrite=overwrite), cp.load)
 
 
 def recording(seed: int) -> Sample:
@@ -49,15 +59,25 @@ def recording(seed: int) -> Sample:
     run = recorder.run
     return Sample(
         "recording",
-        lambda path: run.save(path, overwrite=True),
+        lambda path, overwrite: run.save(path, overwrite=overwrite),
         lambda path: cp.load_recording(path, X, y),
     )
 
 
+def large(seed: int) -> Sample:
+    """Return a network whose file takes several writes."""
+    return saved_network(cp.Network([40, 60, 2], seed=seed))._replace(kind="large network")
+
+
 def samples(seed: int) -> list[Sample]:
-    """Return a sample of every kind of file that clearprop writes."""
-    net = network(seed)
-    return [
-        Sample("network", lambda path: net.save(path, overwrite=True), load_network),
-        recording(seed),
-    ]
+    """Return a small sample of every kind of file that clearprop writes and loads."""
+    return [saved_network(network(seed)), recording(seed)]
+
+
+def content(sample: Sample, folder: Path) -> bytes:
+    """Return the bytes of the file that a sample writes, leaving none."""
+    path = folder / "content"
+    sample.save(path, True)
+    data = path.read_bytes()
+    path.unlink()
+    return data
