@@ -48,7 +48,7 @@ def _print_rich(rows: Sequence[tuple[str, ...]]) -> None:
     for row in rows:
         text = importlib.import_module("rich.text").Text
         style = {"ok": "green", "MISSED": "bold red"}.get(row[4], "")
-        table.add_row(*row[:4], text(row[4], style), row[5], end_section=row[1].startswith("of "))
+        table.add_row(*row[:4], text(row[4], style), row[5], end_section=not row[2])
     importlib.import_module("rich.console").Console(markup=False, highlight=False).print(table)
 
 
