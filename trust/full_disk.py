@@ -27,8 +27,8 @@ from trust.shim import ROOT, armed, under_shim
 __all__ = ["TEST", "inside", "run"]
 
 FULL = "/dev/full"
-COMMANDS = (("show",), ("show", "--json"), ("check", "--json"))
-"""Commands that read a model file and print; `FILE` follows the first word."""
+COMMANDS = (("show",), ("show", "--json"))
+"""Commands that read a model file and print; its path follows the first word."""
 
 
 def run(count: int, seed: int, writer: str = "") -> Result:
@@ -55,7 +55,7 @@ def inside(count: int, seed: int, writer: str) -> tuple[dict[str, int], list[str
         for number in range(seed, seed + count):
             place = Path(folder)
             for scene in planted_scenes(writer, number, place) if writer else scenes(number, place):
-                for how, play in (("the file may have", _limited), ("the disk has room for", _full)):
+                for how, play in HOW[: 1 if scene.old is None else 2]:
                     for room in range(len(scene.new) + 1):
                         fault = _with_room(scene, room, play, found)
                         if fault:
@@ -85,6 +85,9 @@ def _limited(scene: Scene, room: int) -> None:
 def _full(scene: Scene, room: int) -> None:
     with armed(room=room):
         scene.play()
+
+
+HOW = (("the file may have", _limited), ("the disk has room for", _full))
 
 
 def _into_full(seed: int) -> tuple[int, int]:
