@@ -26,7 +26,8 @@ from tests.recorder_cases import (
 import clearprop as cp
 from clearprop.compiled import native
 from clearprop.optimizers import optimizers
-from clearprop.recorder.snapshots import Snapshot, Snapshots
+from clearprop.recorder.snapshots import Snapshots
+from clearprop.training.snapshot import Snapshot
 
 ENGINES = [pytest.param("native", marks=needs_native), "batch"]
 STEPPING = [name for name in optimizers if not optimizers[name].full_batch]
@@ -446,7 +447,7 @@ def test_the_kernel_of_the_blas_is_the_one_in_use():
 def test_another_processor_is_refused_on_the_numpy_rungs(name, monkeypatch):
     run = recorded(network(engine="batch"))
     then = run.conditions[name]
-    monkeypatch.setattr(f"clearprop.recorder.conditions._{name}", lambda: "Other")
+    monkeypatch.setattr(f"clearprop.fitting.conditions._{name}", lambda: "Other")
     with pytest.raises(
         cp.errors.UnsupportedError, match=f"{name} was '{then}', here it is 'Other'. Use a proc"
     ):

@@ -42,6 +42,7 @@ __all__ = [
     "AlphaDropout",
     "BatchNorm",
     "Callback",
+    "Checkpoint",
     "ClearpropError",
     "Concatenate",
     "Constant",
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from clearprop import persistence as persistence
     from clearprop import trace as trace
     from clearprop.diagnosis import diagnose
+    from clearprop.fitting.checkpoints import Checkpoint
     from clearprop.gradcheck import (
         check_activation,
         check_cost,
@@ -146,6 +148,7 @@ _CHECKS = (
 _WHEN_ASKED = {
     **dict.fromkeys(_CHECKS, "clearprop.gradcheck"),
     **dict.fromkeys(_SCHEDULES, "clearprop.schedules"),
+    "Checkpoint": "clearprop.fitting.checkpoints",
     "FlightRecorder": "clearprop.recorder",
     "Trace": "clearprop.trace",
     "datasets": "clearprop.datasets",

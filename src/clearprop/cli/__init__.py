@@ -15,6 +15,8 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 success, 1 failure, 2 wrong use, 130 after Ctrl-C.
 
+    After SIGTERM, which `train --checkpoint` hears and ends cleanly, the process exits with 143.
+
     arguments: the words after the name of the program; left out, ``sys.argv[1:]``.
     """
     try:

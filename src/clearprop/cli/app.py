@@ -37,6 +37,7 @@ _EXAMPLES: dict[Callable[..., int], list[str]] = {
     train: [
         "clearprop train digits --seed 0",
         "clearprop train digits --record run.safetensors",
+        "clearprop train digits --checkpoint run --resume",
         "clearprop train mnist --data mnist.npz --epochs 20",
         "clearprop train iris.csv --target species --hidden 32,16",
     ],

@@ -13,6 +13,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.cli.data import class_labels, trained_labels
+from clearprop.cli.keeping import Keeping
 from clearprop.cli.measure import Measured, measure
 from clearprop.cli.output import Output
 from clearprop.cli.settings import Settings
@@ -126,11 +127,14 @@ def train_network(
     settings: Settings,
     output: Output,
     also: Sequence[Callback] = (),
+    keeping: Keeping | None = None,
 ) -> Trained:
     """Train and measure; Ctrl-C ends training after the step at hand, and what there is then is measured.
 
     Without validation data the curves show the test part, which is then used for nothing but them.
-    also: further callbacks. Errors: those of `Network.fit`.
+    also: further callbacks. keeping: where checkpoints go; what is stopped then is no network to measure, but
+    a run that can go on. Errors: those of `Network.fit`; then also KeyboardInterrupt, and SystemExit(143)
+    after SIGTERM.
     """
     y, shift, scale = training_targets(trained_labels(dataset, dataset.y_train), dataset.task)
     watched = _watched(dataset, settings, shift, scale)
@@ -140,23 +144,26 @@ def train_network(
     if not output.quiet:
         callbacks.append(ProgressBar(output.progress, held_out))
     begun, interrupted = time.perf_counter(), False
+    keeping = Keeping() if keeping is None else keeping
     try:
-        network.fit(
-            dataset.X_train,
-            y,
-            optimizer=settings.make_optimizer(),
-            epochs=settings.epochs or 1,
-            batch_size=settings.batch_size or 1,
-            schedule=settings.make_schedule(),
-            l2=settings.l2,
-            early_stopping=settings.early_stopping,
-            time_limit=settings.time_limit,
-            callbacks=callbacks,
-            **watched,
-        )
+        with keeping.telling(output):
+            network.fit(
+                dataset.X_train,
+                y,
+                optimizer=settings.make_optimizer(),
+                epochs=settings.epochs or 1,
+                batch_size=settings.batch_size or 1,
+                schedule=settings.make_schedule(),
+                l2=settings.l2,
+                early_stopping=settings.early_stopping,
+                time_limit=settings.time_limit,
+                callbacks=callbacks,
+                **watched,
+                **keeping.options,
+            )
     except KeyboardInterrupt:
-        if network.targets is None or network.history is None:
-            raise  # before the first step: there is nothing to keep
+        if keeping.folder is not None or network.targets is None or network.history is None:
+            raise  # the run can go on, or there is nothing to keep: it was before the first step
         interrupted = True
     seconds = time.perf_counter() - begun
     if dataset.task == "regression":

@@ -21,6 +21,9 @@ __all__ = [
     "CheckPoint",
     "CheckSeed",
     "CheckTraining",
+    "CheckpointFolder",
+    "CheckpointMinutes",
+    "CheckpointSteps",
     "DType",
     "Data",
     "Debug",
@@ -71,6 +74,7 @@ __all__ = [
     "RecordedData",
     "RecordedLayer",
     "RecordedStep",
+    "Resume",
     "Rows",
     "ScheduleName",
     "Seconds",
@@ -208,6 +212,23 @@ EarlyStopping = Annotated[
 ]
 Threads = Annotated[int | None, _training("Threads of the BLAS.", _ONE_THREAD, min=1)]
 TimeLimit = Annotated[float | None, _training("Stop after so many seconds.")]
+CheckpointFolder = Annotated[
+    Path | None,
+    _training(
+        "Write checkpoints of this run to this folder. Ctrl-C and SIGTERM then write one and end, without a "
+        "model.",
+        False,
+        "--checkpoint",
+    ),
+]
+CheckpointSteps = Annotated[int | None, _training("A checkpoint after every so many steps.", min=1)]
+CheckpointMinutes = Annotated[
+    float | None, _training("A checkpoint after every so many minutes.", "5, unless by steps")
+]
+Resume = Annotated[
+    bool,
+    _training("Go on from the newest checkpoint, or begin where there is none.", False, "--resume"),
+]
 Seed = Annotated[int, _training("Weights, split, order and dropout are functions of it.", True, min=0)]
 PassSize = Annotated[int, _training("Examples per pass; slow rungs get fewer.", True, min=1)]
 TrainedBy = Annotated[str | None, _training("Optimizer of the trial steps.", "that of the training")]

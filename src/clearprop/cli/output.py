@@ -43,6 +43,10 @@ class Output:
         """Print a line of progress on standard error."""
         self.progress.print(text, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Print a line on standard error, also where no progress is wanted."""
+        print(f"clearprop: {text}", file=sys.stderr)
+
     def say(self, line: str | Text = "") -> None:
         """Print a line of the result, unless JSON is wanted."""
         if not self.as_json:

@@ -21,6 +21,7 @@ from clearprop.cli.job import (
     settings_as_data,
     train_network,
 )
+from clearprop.cli.keeping import Keeping
 from clearprop.cli.measure import headline, probabilities, say_measured
 from clearprop.cli.output import Output
 from clearprop.cli.settings import FEWEST_FOR_TEST, Settings, parse_hidden
@@ -65,6 +66,11 @@ def train(
     early_stopping: opt.EarlyStopping = False,
     threads: opt.Threads = None,
     time_limit: opt.TimeLimit = None,
+    checkpoint: opt.CheckpointFolder = None,
+    checkpoint_steps: opt.CheckpointSteps = None,
+    checkpoint_minutes: opt.CheckpointMinutes = None,
+    resume: opt.Resume = False,
+    inexact: opt.Inexact = False,
     seed: opt.Seed = 0,
     output: opt.ModelOutput = None,
     record: opt.Record = None,
@@ -77,8 +83,11 @@ def train(
     """Train a network on a data set or a table; save it, and draw a page of pictures.
 
     Prints the accuracy on examples that were held out, a confusion table, and the paths of both files.
-    Ctrl-C stops training; the network so far is kept and saved.
+    Ctrl-C stops training; the network so far is kept and saved. With --checkpoint it writes a checkpoint
+    instead, and the same command with --resume goes on as if it had never stopped.
     """
+    keeping = Keeping(checkpoint, checkpoint_steps, checkpoint_minutes, resume, inexact, force)
+    keeping.check()
     settings = Settings(
         hidden=parse_hidden(hidden),
         activation=activation,
@@ -99,7 +108,7 @@ def train(
     )
     source = Source(data_name, data, target, task, tuple(list_columns(drop)))
     with blas_threads(threads):
-        return _run(source, settings, output, record, report, force, Output(as_json, quiet))
+        return _run(source, settings, output, record, report, force, Output(as_json, quiet), keeping)
 
 
 def _run(
@@ -110,6 +119,7 @@ def _run(
     report: bool,
     force: bool,
     output: Output,
+    keeping: Keeping,
 ) -> int:
     settings.check()
     model, page = model_and_page(source.stem, path, report)
@@ -121,7 +131,8 @@ def _run(
     network = build(dataset, settings, source.name)
     output.note_pairs(_preamble(network, dataset, settings))
     recorder = FlightRecorder()
-    trained = train_network(network, dataset, settings, output, [] if record is None else [recorder])
+    also = [] if record is None else [recorder]
+    trained = train_network(network, dataset, settings, output, also, keeping)
     network.extra = _extra(trained, whole, source)
     network.save(model, overwrite=force)
     if record is not None:

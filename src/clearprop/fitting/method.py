@@ -25,7 +25,7 @@ from clearprop.fitting.options import (
 from clearprop.fitting.reading import draft_of
 from clearprop.lazy import Lazy
 from clearprop.optimizers import Optimizer
-from clearprop.training.batches import Order
+from clearprop.training.batches import Batches, Order, Orders, Rest
 from clearprop.training.callbacks import Callback, EarlyStopping
 from clearprop.training.data import Examples
 from clearprop.training.features import all_finite
@@ -34,12 +34,20 @@ from clearprop.training.loop import TrainingRun
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import Penalty
 from clearprop.training.progress import progress_callback
+from clearprop.training.seen import BatchesSeen, OrderSeen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clearprop import schedules
+    from clearprop.fitting import checkpoints
+    from clearprop.fitting.checkpoints import Checkpoint
     from clearprop.network import Network
     from clearprop.schedules import Schedule
+    from clearprop.training.position import Keeper, Position
+    from clearprop.training.seen import Seen
 else:
+    checkpoints = Lazy("clearprop.fitting.checkpoints")
     schedules = Lazy("clearprop.schedules")
 
 __all__ = ["FitPlan", "fit", "plan_fit"]
@@ -76,6 +84,8 @@ def fit(
     engine: str | None = None,
     progress: bool = False,
     time_limit: float | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
+    resume: bool | str | Path = False,
 ) -> History:
     """Train the network on X and y; return the history. Calling it again goes on from where it is.
 
@@ -108,7 +118,12 @@ def fit(
         shuffle, order: whether each epoch has its own random order; or the order itself, a function of the
             epoch (from 1) or an iterable with one array of indices, or list of batches of indices, per epoch.
         engine: the rung of the ladder; left out, the network's own.
-        progress: whether to show a progress bar (needs rich). time_limit: in seconds.
+        progress: whether to show a progress bar (needs rich). time_limit: in seconds, of this call.
+        checkpoint: the folder for checkpoints of this run, one every 5 minutes, or a `Checkpoint`.
+        resume: True goes on from the newest of them, or begins where there is none; or the path of a folder
+            or a file that must be there. The network, data and options must be those of the run, which then
+            ends with the bits that it would have had; epochs may be raised, time_limit, progress and
+            callbacks without a state may be others.
 
     Errors: one sentence each for data and options that do not fit; `DivergenceError` when the cost becomes
     NaN or infinite (the parameters are then the last finite ones). What is refused leaves the network as it
@@ -153,6 +168,8 @@ def fit(
         engine=engine,
         progress=progress,
         time_limit=time_limit,
+        checkpoint=checkpoint,
+        resume=resume,
     ).run()
 
 
@@ -169,6 +186,8 @@ class FitPlan:
     validation: Examples | None
     order: Order | None
     history: History
+    keeper: Keeper | None = None
+    position: Position | None = None
 
     def start(self) -> TrainingRun:
         """Change the network to what the draft is, and return the run that trains it."""
@@ -179,6 +198,10 @@ class FitPlan:
         if validation is not None:
             validation = validation.settled()
         orders = data.orders(options, self.draft.seed, self.order, self.draft.epochs_trained)
+        batches = data.batches(orders)
+        seen: Seen | None = None
+        if self.keeper is not None or self.position is not None:
+            seen, orders, batches = self._watched(orders, batches)
         self.history.environment = environment(self.engine.name)
         vars(network).update(vars(self.draft))
         return TrainingRun(
@@ -187,7 +210,7 @@ class FitPlan:
             engine=self.engine,
             targets=data.targets,
             options=options,
-            batches=data.batches(orders),
+            batches=batches,
             examples=data.examples,
             orders=orders,
             fetch=data.fetch,
@@ -199,7 +222,25 @@ class FitPlan:
             network=network,
             epochs_before=network.epochs_trained,
             steps_before=network.steps_trained,
+            begin=self.position,
+            keeper=self.keeper,
+            seen=seen,
         )
+
+    def _watched(self, orders: Orders | None, batches: Batches) -> tuple[Seen | None, Orders | None, Batches]:
+        """Return order and batches from where the run goes on, and what watches those of the user's own."""
+        seen: BatchesSeen | OrderSeen | None = None
+        if orders is None:
+            batches = seen = BatchesSeen(batches)
+        elif self.order is not None:
+            orders = seen = OrderSeen(orders)
+        if self.position is not None:
+            epoch, tally = self.position.epoch, self.position.tally
+            if seen is not None and self.position.seen is not None:
+                seen.go_back_to(self.position.seen, epoch, tally is not None)
+            if orders is not None and tally is not None:
+                orders = Rest(orders, epoch, tally.examples)
+        return seen, orders, batches if orders is None else self.data.batches(orders)
 
     def run(self) -> History:
         """Train the network; see `fit`."""
@@ -237,6 +278,8 @@ def plan_fit(
     engine: str | None,
     progress: bool,
     time_limit: float | None,
+    checkpoint: str | Path | Checkpoint | None,
+    resume: bool | str | Path,
 ) -> FitPlan:
     """Check what `fit` was given and return what it would do; the network stays as it is."""
     chosen, epochs = make_optimizer(optimizer, eta, epochs)
@@ -279,7 +322,10 @@ def plan_fit(
     history.class_weight = dict(class_weight) if isinstance(class_weight, Mapping) else class_weight
     history.sample_weighted = sample_weight is not None or data.weighted_stream
     draft.history, draft.penalty = history, regularization
-    return FitPlan(network, draft, rung, options, data, validation, order, history)
+    plan = FitPlan(network, draft, rung, options, data, validation, order, history)
+    if checkpoint is not None or resume:
+        checkpoints.prepare(plan, checkpoint, resume)
+    return plan
 
 
 def _check_theta(network: Network) -> None:

@@ -11,6 +11,7 @@ from clearprop.errors import MissingFileError, UnreadableFileError, UnwritableFi
 from clearprop.io.architecture import Custom
 from clearprop.io.files import (
     AnyPath,
+    make_folder,
     open_to_read,
     replace_file,
     replace_text,
@@ -34,6 +35,7 @@ __all__ = [
     "UnreadableFileError",
     "UnwritableFileError",
     "load_model",
+    "make_folder",
     "open_to_read",
     "replace_file",
     "replace_text",

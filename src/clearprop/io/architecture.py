@@ -20,7 +20,15 @@ from clearprop.layers import Layer, layers, size_chain
 from clearprop.model import Model
 from clearprop.registry import Described, Registry
 
-__all__ = ["Custom", "custom_table", "describe", "describe_model", "rebuild", "rebuild_model"]
+__all__ = [
+    "Custom",
+    "custom_table",
+    "describe",
+    "describe_model",
+    "first_difference",
+    "rebuild",
+    "rebuild_model",
+]
 
 Custom = Sequence[Described | type[Described]]
 """The user's own activations, costs, layers and initialisers: classes or instances."""
@@ -96,6 +104,36 @@ def describe_model(model: Model) -> dict[str, Any]:
             "this network cannot be saved: a class in it changes the options that its constructor is given."
         )
     return data
+
+
+def first_difference(model: Model, data: Any) -> str | None:
+    """Return where a model is not what plain data describe, in words; None where it is.
+
+    >>> from clearprop.layers import Dense
+    >>> data = {"layers": [describe(Dense(2, "relu", n_in=1))], "cost": describe(costs.make("quadratic"))}
+    >>> first_difference(Model((Dense(2, "tanh", n_in=1),), costs.make("quadratic")), data)
+    "layers[1] has the activation {'kind': 'activation', 'name': 'relu'}, here {'kind': 'activation', 'name': 'tanh'}"
+    """
+    here = _describe_all(model.layers, model.cost)
+    there = data if isinstance(data, dict) else {}
+    if here == there:
+        return None
+    theirs = there.get("layers", [])
+    if len(theirs) != len(here["layers"]):
+        return f"it has {len(theirs)} layers, here there are {len(here['layers'])}"
+    pairs = [(f"layers[{i}]", *both) for i, both in enumerate(zip(theirs, here["layers"], strict=True), 1)]
+    for where, one, other in (*pairs, ("its cost", there.get("cost"), here["cost"])):
+        if one != other:
+            return _differing(where, one, other)
+    return "its description is another"
+
+
+def _differing(where: str, there: Any, here: dict[str, Any]) -> str:
+    if not isinstance(there, dict) or there.get("name") != here["name"]:
+        name = there.get("name") if isinstance(there, dict) else there
+        return f"{where} is {name!r}, here {here['name']!r}"
+    option = next(key for key in {**here, **there} if here.get(key) != there.get(key))
+    return f"{where} has the {option} {there.get(option)!r}, here {here.get(option)!r}"
 
 
 def _inside(value: Any) -> Iterator[Described]:

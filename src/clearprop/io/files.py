@@ -29,6 +29,7 @@ from clearprop.errors import (
 __all__ = [
     "AnyPath",
     "Chunk",
+    "make_folder",
     "open_to_read",
     "replace_file",
     "replace_text",
@@ -139,6 +140,29 @@ def replace_file(path: AnyPath, data: Chunk | Iterable[Chunk], *, overwrite: boo
             f"{asked} cannot be written: {error.strerror or error}. Nothing was changed."
         ) from error
     _sync_folder(target)
+
+
+def make_folder(path: AnyPath) -> Path:
+    """Make a folder in one that is there, sync its name to the disk, and return it; one that is there stays.
+
+    Errors: `MissingFileError` if there is no folder to make it in; `UnwritableFileError`.
+    """
+    folder = as_path(path)
+    try:
+        if not folder.is_dir():
+            folder.mkdir()
+            _sync_folder(Path(os.path.realpath(folder)))
+    except FileNotFoundError:
+        raise MissingFileError(
+            f"{folder} cannot be made: there is no folder {folder.parent}. Make it first."
+        ) from None
+    except FileExistsError:
+        raise UnwritableFileError(f"{folder} is a file; a folder is needed. Give another name.") from None
+    except OSError as error:
+        raise UnwritableFileError(
+            f"the folder {folder} cannot be made: {error.strerror or error}."
+        ) from error
+    return folder
 
 
 def replace_text(path: AnyPath, text: str, *, overwrite: bool = False) -> None:

@@ -17,7 +17,7 @@ from clearprop._version import __version__
 from clearprop.arrays import Array
 from clearprop.errors import DTypeError, FileFormatError, OptionError, ShapeError
 from clearprop.io import safetensors, strict_json
-from clearprop.io.architecture import Custom, custom_table, describe_model, rebuild_model
+from clearprop.io.architecture import Custom, custom_table, describe_model, first_difference, rebuild_model
 from clearprop.io.files import AnyPath
 from clearprop.io.header import TensorEntry
 from clearprop.model import Layout, Model
@@ -113,19 +113,24 @@ def save_model(
     safetensors.write(path, tensors, metadata, overwrite=overwrite)
 
 
-def load_model(path: AnyPath, *, custom: Custom = ()) -> LoadedModel:
+def load_model(path: AnyPath, *, custom: Custom = (), model: Model | None = None) -> LoadedModel:
     """Return the network that a file holds; nothing in the file is run, imported or evaluated.
 
     Parameters: `custom`, your own activations, costs, layers and initialisers that the network uses, as
-    classes or objects. They serve this call only; the options come from the file.
+    classes or objects. They serve this call only; the options come from the file. `model`, the architecture
+    where it is known: then it must be that of the file, and nothing is built.
 
     Errors: `FileFormatError` for a file that is truncated, altered, newer, no model, or uses a name that is
-    not known here; `MissingFileError`; `UnreadableFileError`.
+    not known here; `MissingFileError`; `UnreadableFileError`; `OptionError` for another `model`.
     """
     table = custom_table(custom)
     raw = _read_checked(path)
     metadata = raw.header.metadata
-    model = rebuild_model(_json(raw, "architecture"), table, raw.path)
+    architecture = _json(raw, "architecture")
+    if model is None:
+        model = rebuild_model(architecture, table, raw.path)
+    elif (found := first_difference(model, architecture)) is not None:
+        raise OptionError(f"{raw.path} holds another network: {found}.")
     dtype = _stated_dtype(raw)
     tensors = safetensors.arrays(raw)
     theta = _flat(tensors, model.layout, "", dtype, raw.path)

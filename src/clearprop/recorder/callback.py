@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from clearprop.checks import as_whole
 from clearprop.errors import NotInitializedError, OptionError
+from clearprop.fitting.conditions import conditions
 from clearprop.fitting.reading import draft_of
-from clearprop.recorder.conditions import conditions
-from clearprop.recorder.course import Course, OwnOrder, Rest
+from clearprop.recorder.course import Course, OwnOrder
 from clearprop.recorder.recording import Recording
-from clearprop.recorder.snapshots import Snapshot, Snapshots
-from clearprop.training.batches import example_batches
+from clearprop.recorder.snapshots import Snapshots
+from clearprop.training.batches import Rest, example_batches
 from clearprop.training.callbacks import Callback
+from clearprop.training.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from clearprop.training.history import Row
@@ -102,16 +103,21 @@ class FlightRecorder(Callback):
         others = [callback for callback in run.options.callbacks if callback is not self]
         foreign = [type(c) for c in others if not type(c).__module__.startswith("clearprop.")]
         self._foreign = tuple(dict.fromkeys(cls.__name__ for cls in foreign))
+        if run.begin is not None and run.begin.tally is not None:  # within an epoch that has begun
+            self._note_epoch(run, run.epoch + 1)
         self._someone_ends = any(type(callback).on_fit_end is not Callback.on_fit_end for callback in others)
 
     def on_epoch_begin(self, run: TrainingRun) -> None:
         """Note after how many steps the epoch began, and in which state the schedule is."""
+        self._note_epoch(run, run.epoch)
+
+    def _note_epoch(self, run: TrainingRun, epoch: int) -> None:
         self._starts.append(run.step)
         schedule = run.options.schedule
         if schedule is None or not schedule.monitors:
             return
         if not self._states or self._states[-1][1] != run.schedule_state:
-            self._states.append((run.epoch, dict(run.schedule_state)))
+            self._states.append((epoch, dict(run.schedule_state)))
 
     def on_step_end(self, run: TrainingRun) -> None:
         """Take a snapshot."""

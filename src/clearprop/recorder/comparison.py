@@ -11,7 +11,7 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.errors import UnsupportedError
 from clearprop.model import Layout
-from clearprop.recorder.snapshots import same_bits
+from clearprop.training.snapshot import same_bits
 
 if TYPE_CHECKING:
     from clearprop.recorder.recording import Recording

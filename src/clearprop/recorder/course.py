@@ -15,7 +15,7 @@ from clearprop.errors import OptionError
 from clearprop.model import Model
 from clearprop.schedules import Schedule
 from clearprop.schedules.base import NO_STATE, ScheduleState
-from clearprop.training.batches import Orders, example_orders
+from clearprop.training.batches import Orders, Part, Rest, example_orders, steps_of
 from clearprop.training.data import Examples
 from clearprop.training.options import FitOptions
 from clearprop.training.targets import Targets
@@ -23,33 +23,7 @@ from clearprop.training.targets import Targets
 if TYPE_CHECKING:
     from clearprop.network import Network
 
-__all__ = ["AsItWas", "Course", "OwnOrder", "Part", "Rest", "steps_of"]
-
-Part = tuple[Array, int]
-"""Indices of examples, and into batches of what size they are cut."""
-
-
-def steps_of(part: Part) -> int:
-    """Return how many batches a part of an epoch is cut into."""
-    return -(-len(part[0]) // part[1])
-
-
-@dataclass(frozen=True)
-class Rest:
-    """The orders of a run that begins within an epoch: of that one, what comes after `skip` examples."""
-
-    orders: Orders
-    epoch: int
-    skip: int
-
-    def __call__(self, epoch: int) -> Iterator[Part]:
-        """Yield the parts of an epoch."""
-        skip = self.skip if epoch == self.epoch else 0
-        for indices, size in self.orders(epoch):
-            left = indices[skip:]
-            skip = max(0, skip - len(indices))
-            if len(left):
-                yield left, size
+__all__ = ["AsItWas", "Course", "OwnOrder"]
 
 
 class OwnOrder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,21 +18,21 @@ from clearprop.model import Model, State
 from clearprop.network import Network
 from clearprop.optimizers import optimizers
 from clearprop.persistence import load_model, restore, save_with
-from clearprop.recorder.course import Course, OwnOrder, Part
+from clearprop.recorder.course import Course, OwnOrder
 from clearprop.recorder.recording import Recording
-from clearprop.recorder.snapshots import Snapshot, Snapshots
+from clearprop.recorder.snapshots import Snapshots
 from clearprop.schedules import schedules
 from clearprop.training.data import Examples
-from clearprop.training.options import FitOptions
+from clearprop.training.fingerprint import check_data, check_validation, fingerprint
+from clearprop.training.options import PLAIN_OPTIONS, FitOptions, options_as_data
 from clearprop.training.penalties import penalties
+from clearprop.training.snapshot import Snapshot
 from clearprop.training.targets import Targets
 
-__all__ = ["fingerprint", "load_recording", "save"]
+__all__ = ["load_recording", "save"]
 
 _PREFIX = "recording."
-_PLAIN = ("epochs", "batch_size", "max_norm", "clip_norm", "clip_value", "shuffle", "drop_last")
 _WHOLE = ("steps", "done", "every", "seed", "epochs_before", "steps_before", "first_epoch", "skip")
-_CHUNK = 1 << 12
 
 
 # Writing -----------------------------------------------------------------------------------------
@@ -60,7 +59,7 @@ def save(recording: Recording, path: str | Path, *, overwrite: bool, extra: Mapp
         "skip": course.skip,
         "states": [[epoch, dict(state)] for epoch, state in course.states],
         "callbacks": list(course.callbacks),
-        "options": _options_as_data(course.options),
+        "options": options_as_data(course.options),
         "data": fingerprint(course.examples),
         "validation": course.validation_left_out
         if course.validation is None
@@ -74,15 +73,6 @@ def save(recording: Recording, path: str | Path, *, overwrite: bool, extra: Mapp
         extra={**(extra or {}), "recording": about},
     )
     return target
-
-
-def _options_as_data(options: FitOptions) -> dict[str, Any]:
-    return {
-        **{name: getattr(options, name) for name in _PLAIN},
-        "optimizer": options.optimizer.config(),
-        "schedule": None if options.schedule is None else options.schedule.config(),
-        "penalty": options.penalty.config(),
-    }
 
 
 def _tensors(recording: Recording) -> dict[str, Array]:
@@ -112,28 +102,6 @@ def _order_as_tensors(own: OwnOrder | None) -> dict[str, Array]:
         "order": np.concatenate([np.zeros(0, np.int64), *(indices for _, indices, _ in parts)]),
         "order.parts": np.array([(i, len(x), size) for i, x, size in parts], np.int64).reshape(-1, 3),
     }
-
-
-def fingerprint(examples: Examples) -> dict[str, Any]:
-    """Return what tells these examples from others: their number, their features, and SHA-256 sums.
-
-    Of the numbers as the network reads them: after its preprocessing, in its dtype, targets encoded.
-    """
-    rows = hashlib.sha256()
-    for start in range(0, len(examples), _CHUNK):
-        X, _, _ = examples.take(np.arange(start, min(start + _CHUNK, len(examples))))
-        rows.update(np.ascontiguousarray(X).data)
-    return {
-        "examples": len(examples),
-        "features": int(examples.X.shape[1]),
-        "X": rows.hexdigest(),
-        "y": _digest(examples.y),
-        "weights": None if examples.weights is None else _digest(examples.weights),
-    }
-
-
-def _digest(values: Array) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 # Reading -----------------------------------------------------------------------------------------
@@ -195,9 +163,9 @@ def load_recording(
     if data.examples is None:
         raise DataError("load_recording needs the data of the run as a whole, not an iterable of batches.")
     try:
-        _check_data(about["data"], fingerprint(data.examples), str(path))
+        check_data(about["data"], fingerprint(data.examples), str(path))
         if validation is not None:
-            _check_validation(about["validation"], fingerprint(validation), str(path), X_val is not None)
+            check_validation(about["validation"], fingerprint(validation), str(path), X_val is not None)
         return _recording(network, data.examples, data.targets, validation, about, tensors, exact)
     except (KeyError, TypeError, ValueError, IndexError, ClearpropError) as error:
         if isinstance(error, DataError | UnsupportedError):
@@ -205,51 +173,6 @@ def load_recording(
         raise FileFormatError(
             f"{path} holds a recording that Recording.save did not write so: {type(error).__name__}: {error}."
         ) from None
-
-
-def _check_data(then: Mapping[str, Any], now: Mapping[str, Any], path: str) -> None:
-    """Raise `DataError` naming the first thing in which these data are not those of the run."""
-    if now["examples"] != then["examples"]:
-        raise DataError(
-            f"these are not the data of {path}: it trained on {then['examples']} examples, these are "
-            f"{now['examples']} for training. Give X and y as fit was given them, and the same "
-            "validation_fraction."
-        )
-    if (now["weights"] is None) != (then["weights"] is None):
-        had = "no weights" if then["weights"] is None else "weights"
-        raise DataError(
-            f"these are not the data of {path}: its examples had {had}. Give sample_weight and "
-            "class_weight as fit was given them."
-        )
-    names = {"features": "X", "X": "X", "y": "y", "weights": "the weights"}
-    for key, name in names.items():
-        if now[key] != then[key]:
-            raise DataError(
-                f"these are not the data of {path}: {name} {'differ' if key == 'weights' else 'differs'} "
-                "from what it trained on (SHA-256 of the numbers as the network reads them). Give the same, "
-                "in the same order."
-            )
-
-
-def _check_validation(then: Mapping[str, Any] | None, now: Mapping[str, Any], path: str, given: bool) -> None:
-    """Raise `DataError` where these validation data are not those of the run."""
-    X, y = ("X_val", "y_val") if given else ("X of the validation share", "y of the validation share")
-    if then is None:
-        raise DataError(
-            f"these are not the validation data of {path}: it had none. Leave out X_val and y_val, or "
-            "validation_fraction; resume takes X_val and y_val of its own."
-        )
-    if now["examples"] != then["examples"]:
-        raise DataError(
-            f"these are not the validation data of {path}: it had {then['examples']} examples for it, "
-            f"{X} has {now['examples']}. Give the same as to fit."
-        )
-    for key, name in (("features", X), ("X", X), ("y", y)):
-        if now[key] != then[key]:
-            raise DataError(
-                f"these are not the validation data of {path}: {name} differs from what it measured (SHA-256 "
-                "of the numbers as the network reads them). Give the same, in the same order."
-            )
 
 
 def _recording(
@@ -301,7 +224,7 @@ def _recording(
 def _options_of(stated: Mapping[str, Any], tensors: Mapping[str, Array]) -> FitOptions:
     schedule = stated["schedule"]
     return FitOptions(
-        **{name: stated[name] for name in _PLAIN},
+        **{name: stated[name] for name in PLAIN_OPTIONS},
         optimizer=optimizers.make(stated["optimizer"]),
         schedule=None if schedule is None else schedules.make(schedule),
         penalty=penalties.make(stated["penalty"]),

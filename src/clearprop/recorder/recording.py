@@ -13,14 +13,15 @@ from clearprop.arrays import Array
 from clearprop.checks import as_flag
 from clearprop.engines import choose_engine
 from clearprop.errors import DataError, DTypeError, OptionError, UnsupportedError
+from clearprop.fitting.conditions import conditions_here, first_other, with_build
 from clearprop.lazy import Lazy
 from clearprop.model import Draws, State
 from clearprop.recorder import comparison, resuming
-from clearprop.recorder.conditions import conditions_here, first_other, with_build
 from clearprop.recorder.course import Course
 from clearprop.recorder.data_seen import DataSeen
 from clearprop.recorder.replay import gradient_of, replay
-from clearprop.recorder.snapshots import Snapshot, Snapshots
+from clearprop.recorder.snapshots import Snapshots
+from clearprop.training.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from clearprop.network import Network

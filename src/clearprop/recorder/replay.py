@@ -10,39 +10,26 @@ from typing import TYPE_CHECKING
 from clearprop.arrays import Array
 from clearprop.model import State
 from clearprop.optimizers import saved_slots
-from clearprop.recorder.course import Course, Part
-from clearprop.recorder.snapshots import Snapshot
-from clearprop.training.batches import example_batch, example_batches
+from clearprop.recorder.course import Course
+from clearprop.training.batches import Part, example_batch, example_batches
 from clearprop.training.callbacks import Callback
 from clearprop.training.loop import TrainingRun
+from clearprop.training.position import Position
+from clearprop.training.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from clearprop.training.history import Row
 
-__all__ = ["Pilot", "gradient_of", "replay", "walk"]
+__all__ = ["gradient_of", "replay", "walk"]
 
 Look = Callable[[int, Array, Array], None]
 """Called with (step, theta, buffers) after each step; the arrays are the run's own memory."""
 
 
-class Pilot(Callback):
-    """Gives a run that begins in the middle the optimiser's arrays of then."""
-
-    def __init__(self, start: Snapshot) -> None:
-        self.start = start
-
-    def on_fit_begin(self, run: TrainingRun) -> None:
-        """Restore the slots before the first step."""
-        theta = run.state.theta
-        if self.start.slots:
-            run.slots = run.options.optimizer.restore(self.start.slots, theta.size, theta.dtype)
-
-
-class _Stop(Pilot):
+class _Stop(Callback):
     """Ends the run after a step that is the last of its (cut) epoch."""
 
-    def __init__(self, start: Snapshot, upto: int) -> None:
-        super().__init__(start)
+    def __init__(self, upto: int) -> None:
         self.upto = upto
 
     def on_epoch_end(self, run: TrainingRun, row: Row) -> None:
@@ -92,7 +79,7 @@ def replay(course: Course, start: Snapshot, upto: int, *watchers: Callback) -> S
     orders = course.orders if course.takes_all else partial(_cut, course, start.step, upto)
     options = replace(
         course.options,
-        callbacks=(*watchers, _Stop(start, upto)),
+        callbacks=(*watchers, _Stop(upto)),
         metrics=(),
         time_limit=None,
         schedule=course.schedule(),
@@ -110,8 +97,7 @@ def replay(course: Course, start: Snapshot, upto: int, *watchers: Callback) -> S
         fetch=partial(example_batch, course.examples),
         n_examples=len(course.examples),
         steps_per_epoch=course.steps_per_epoch,
-        epoch=0 if course.takes_all else course.epoch_of(start.step + 1) - 1,
-        step=start.step,
+        begin=Position(start, epoch=0 if course.takes_all else course.epoch_of(start.step + 1) - 1),
         epochs_before=course.epochs_before,
         steps_before=course.steps_before,
     )

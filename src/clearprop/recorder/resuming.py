@@ -26,17 +26,17 @@ from clearprop.fitting.options import (
 from clearprop.fitting.reading import draft_of, read_examples
 from clearprop.model import State
 from clearprop.optimizers import optimizers
-from clearprop.recorder.course import Course, Part, Rest
-from clearprop.recorder.replay import Pilot
-from clearprop.recorder.snapshots import Snapshot
+from clearprop.recorder.course import Course
 from clearprop.schedules import schedules
 from clearprop.specification import check_seed
-from clearprop.training.batches import Orders, example_batch, example_batches, example_orders
+from clearprop.training.batches import Orders, Part, Rest, example_batch, example_batches, example_orders
 from clearprop.training.callbacks import EarlyStopping
 from clearprop.training.data import Examples
 from clearprop.training.history import History
 from clearprop.training.loop import TrainingRun
 from clearprop.training.options import FitOptions
+from clearprop.training.position import Position
+from clearprop.training.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from clearprop.network import Network
@@ -120,8 +120,8 @@ def resume(course: Course, at: Snapshot, changed: Mapping[str, Any]) -> tuple[Ne
     history.engine, history.environment = why, environment(engine.name)
     history.sample_weighted = data.examples is not None and data.examples.weights is not None
     network.history, network.penalty = history, options.penalty
-    pilot = _start(course, at, place, changed)
-    run = _run(course, network, engine, data, validation, options, orders, place, at.step, pilot)
+    begin = _begin(course, at, place, changed)
+    run = _run(course, network, engine, data, validation, options, orders, place, begin)
     return network, run.run()
 
 
@@ -256,24 +256,13 @@ def _epochs_left(step: int, epochs: int, place: _Place) -> int:
     return epochs - place.offset
 
 
-class _Start(Pilot):
-    """Begins with the slots and, where it watches the training, the schedule's state of then."""
-
-    def __init__(self, start: Snapshot, state: Mapping[str, Any]) -> None:
-        super().__init__(start)
-        self.state = state
-
-    def on_fit_begin(self, run: TrainingRun) -> None:
-        """Restore both before the first step."""
-        super().on_fit_begin(run)
-        if self.state:
-            run.schedule_state = dict(self.state)
-
-
-def _start(course: Course, at: Snapshot, place: _Place, changed: Mapping[str, Any]) -> _Start:
+def _begin(course: Course, at: Snapshot, place: _Place, changed: Mapping[str, Any]) -> Position:
+    """Return where the new run begins, in its own count: with the slots and the schedule's state of then."""
+    numbers = replace(at, step=at.step - place.step_offset)
+    epoch = place.epoch - place.offset - 1
     if place.step_offset or course.takes_all:
-        return _Start(replace(at, slots={}), {})
-    return _Start(at, {} if "schedule" in changed else course.state_of(place.epoch))
+        return Position(replace(numbers, slots={}), epoch)
+    return Position(numbers, epoch, {} if "schedule" in changed else course.state_of(place.epoch))
 
 
 def _run(
@@ -285,8 +274,7 @@ def _run(
     options: FitOptions,
     orders: Orders,
     place: _Place,
-    step: int,
-    pilot: Pilot,
+    begin: Position,
 ) -> TrainingRun:
     examples, own = data.examples, course.own_order
     assert examples is not None
@@ -297,7 +285,7 @@ def _run(
         state=network.state,
         engine=engine,
         targets=data.targets,
-        options=replace(options, callbacks=(pilot, *options.callbacks)),
+        options=options,
         batches=example_batches(examples, counted),
         seed=network.seed,
         examples=examples,
@@ -310,8 +298,7 @@ def _run(
         validation=validation,
         history=network.history,
         network=network,
-        epoch=place.epoch - place.offset - 1,
-        step=step - place.step_offset,
+        begin=begin,
         epochs_before=course.epochs_before + place.offset,
         steps_before=course.steps_before + place.step_offset,
     )

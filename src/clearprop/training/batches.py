@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,12 @@ __all__ = [
     "Batches",
     "Order",
     "Orders",
+    "Part",
+    "Rest",
     "example_batch",
     "example_batches",
     "example_orders",
+    "steps_of",
     "whole_batch",
 ]
 
@@ -43,8 +47,34 @@ Batches = Callable[[int], Iterator[Batch]]
 """epoch (from 1) -> its batches."""
 
 
-Orders = Callable[[int], Iterator[tuple[Array, int]]]
-"""epoch (from 1) -> indices of examples, and into batches of what size to cut them."""
+Part = tuple[Array, int]
+"""Indices of examples, and into batches of what size they are cut."""
+
+Orders = Callable[[int], Iterator[Part]]
+"""epoch (from 1) -> its parts."""
+
+
+def steps_of(part: Part) -> int:
+    """Return how many batches a part of an epoch is cut into."""
+    return -(-len(part[0]) // part[1])
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The orders of a run that goes on within an epoch: of that one, what comes after `skip` examples."""
+
+    orders: Orders
+    epoch: int
+    skip: int
+
+    def __call__(self, epoch: int) -> Iterator[Part]:
+        """Yield the parts of an epoch."""
+        skip = self.skip if epoch == self.epoch else 0
+        for indices, size in self.orders(epoch):
+            left = indices[skip:]
+            skip = max(0, skip - len(indices))
+            if len(left):
+                yield left, size
 
 
 def example_orders(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.checks import as_choice, as_flag, as_number, as_whole
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from clearprop.training.loop import TrainingRun
 else:
     metrics = Lazy("clearprop.training.metrics")
+
+_NORMS = ("gradient", "parameter")
 
 __all__ = ["Callback", "EarlyStopping", "NormHistory", "Norms", "as_callbacks"]
 
@@ -40,7 +44,19 @@ class Callback:
     """
 
     def on_fit_begin(self, run: TrainingRun) -> None:
-        """Do something before the first step."""
+        """Do something before the first step, also of a run that goes on from a checkpoint."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold of this callback: plain data and arrays by name, {} for nothing.
+
+        Asked between steps. Numbers, text, None, lists and dictionaries come back as they were, arrays bit for
+        bit. A callback that counts or remembers something from step to step must have it, or a run that is
+        resumed is not the one that was stopped.
+        """
+        return {}
+
+    def restore(self, run: TrainingRun, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned; called after `on_fit_begin` of a run that is resumed."""
 
     def on_epoch_begin(self, run: TrainingRun) -> None:
         """Do something before the first step of an epoch; ``run.epoch`` counts from 1."""
@@ -109,6 +125,16 @@ class EarlyStopping(Callback):
         """Forget what an earlier fit left."""
         self._forget()
 
+    def state(self) -> dict[str, Any]:
+        """Return the best value, its epoch, and the parameters and buffers of then."""
+        saved = {} if self._saved is None else dict(zip(("theta", "buffers"), self._saved, strict=True))
+        return {"best": self.best, "best_epoch": self.best_epoch, **saved}
+
+    def restore(self, run: TrainingRun, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self._saved = (state["theta"], state["buffers"]) if "theta" in state else None
+
     def check_column(self, columns: Sequence[str]) -> None:
         """Raise `UnknownNameError` unless the column to monitor is among `columns`."""
         if self.monitor is None or self.monitor in columns:
@@ -123,7 +149,7 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, run: TrainingRun, row: Row) -> None:
         """Compare with the best so far; stop after `patience` epochs without improvement."""
-        if run.stop_reason == "interrupted":
+        if run.cut_short:
             return  # the epoch was cut short, and its validation left out
         self.check_column(list(row))
         column = self.monitor or ("val_cost" if "val_cost" in row else "cost")
@@ -196,6 +222,21 @@ class NormHistory(Callback):
                 {entry.address: norm(run.state.theta[entry.block]) for entry in entries},
             )
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return the rows as arrays: a line for each step, a column for each address."""
+        names = list(self.addresses)
+        norms = {what: [list(getattr(row, what).values()) for row in self.rows] for what in _NORMS}
+        tables = {what: np.array(rows).reshape(len(self.rows), len(names)) for what, rows in norms.items()}
+        return {"steps": np.array([row.step for row in self.rows], np.int64), "names": names, **tables}
+
+    def restore(self, run: TrainingRun, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        names = state["names"]
+        lines = zip(state["steps"].tolist(), *(state[what].tolist() for what in _NORMS), strict=True)
+        self.rows = [
+            Norms(step, *(dict(zip(names, values, strict=True)) for values in both)) for step, *both in lines
+        ]
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -40,14 +40,17 @@ class History:
         self.rolling: list[Row] = []
         self.stopped: str = ""
         """Why training ended: "epochs", "early stopping", "time limit", "callback" (or its own word),
-        "converged", "rate exhausted" (a plateau at the smallest rate: `OnPlateau` with
-        convention="sklearn"), "interrupted" (Ctrl-C), or "failed" (an error, or divergence)."""
+        "converged", "rate exhausted" (a plateau at the smallest rate: `OnPlateau` with convention="sklearn"),
+        "interrupted" (Ctrl-C), "terminated" (SIGTERM, with
+        checkpoints), or "failed" (an error, or divergence)."""
         self.engine: str = ""
         """The engine that trained, and why it was chosen."""
         self.class_weight: Any = None
         """The ``class_weight`` of the fit: its costs are weighted by it."""
         self.sample_weighted: bool = False
         """Whether the examples had weights of their own, by which the costs are weighted too."""
+        self.resumed: list[int] = []
+        """After how many steps the run went on from a checkpoint, each time that it did."""
         self.environment: dict[str, Any] = {}
         """What bits may depend on: versions, threads, BLAS."""
 

@@ -19,18 +19,22 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.engines import Engine, Pass
-from clearprop.errors import DataError, DivergenceError, OptionError
+from clearprop.errors import DataError, DivergenceError
 from clearprop.model import Draws, Gradient, Model, State
-from clearprop.training.batches import Batch, Batches, Orders, whole_batch
+from clearprop.training.batches import Batch, Batches, Orders
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
-from clearprop.training.divergence import Snapshot, explain_divergence, explain_first_pass
+from clearprop.training.divergence import Snapshot, explain_divergence
+from clearprop.training.evaluations import Evaluations
 from clearprop.training.features import all_finite
 from clearprop.training.history import History, Row
 from clearprop.training.interrupt import InterruptGuard
 from clearprop.training.measure import Recent, Tally, join, join_records, measure, step_sums
+from clearprop.training.minimization import minimize
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
+from clearprop.training.position import Keeper, Position
+from clearprop.training.seen import Seen
 from clearprop.training.targets import Targets
 from clearprop.training.whole_runs import ROLLING_EXAMPLES, whole_runs_of
 
@@ -38,10 +42,8 @@ __all__ = ["TrainingRun"]
 
 _BLOCK_SECONDS = 0.05
 _BLOCK_STEPS = 1000
-
-
-class _Stopped(Exception):
-    """Ends a minimisation within a line search."""
+_SIGNALS = ("interrupted", "terminated")
+_FROM_OUTSIDE = (*_SIGNALS, "time limit")
 
 
 @dataclass
@@ -71,20 +73,43 @@ class TrainingRun:
     epoch: int = 0
     step: int = 0
     eta: float = math.nan
-    stop_reason: str = ""
+    ended_by: str = ""
+    """Why training ended of its own accord: a callback, early stopping, convergence."""
+    cut_by: str = ""
+    """What ended it from outside: "interrupted", "terminated" or "time limit"."""
+    cut_short: bool = False
+    """Whether the last epoch was interrupted, and its validation left out: that row is no whole one."""
     diverged: bool = False
     """Whether the last step made a number that is NaN or infinite: it does not count."""
     epochs_before: int = 0
     """Epochs and steps of earlier fits: random numbers go on from there, `epoch` and `step` start at 0."""
     steps_before: int = 0
+    begin: Position | None = None
+    """Where the run goes on from; None for one that begins."""
+    keeper: Keeper | None = None
+    """What keeps positions of the run."""
+    seen: Seen | None = None
+    """What watches the user's own order or iterable, so that a run can go on in it."""
+    start: Array | None = None
+    """The parameters before the first step, for L-BFGS with a keeper."""
+    evaluations: Evaluations | None = None
+    """What L-BFGS was told so far, with a keeper."""
 
     def stop(self, reason: str = "callback") -> None:
         """End training after the step at hand; `reason` goes into ``history.stopped``."""
-        self.stop_reason = self.stop_reason or reason or "callback"
+        if reason in _FROM_OUTSIDE:
+            self.cut_by = self.cut_by or reason
+        else:
+            self.ended_by = self.ended_by or reason or "callback"
+
+    @property
+    def stop_reason(self) -> str:
+        """Why training ends after the step at hand, "" while it goes on."""
+        return self.ended_by or self.cut_by
 
     def run(self) -> History:
         """Train and return the history. Ctrl-C ends it after the step at hand: KeyboardInterrupt."""
-        self.started = time.perf_counter()
+        self.started = self._called = time.perf_counter()
         self.slots = self.options.optimizer.init(self.state.theta.size, self.state.theta.dtype)
         self.schedule_state = self.options.schedule.start() if self.options.schedule else {}
         self.eta = self.options.optimizer.eta
@@ -93,11 +118,13 @@ class TrainingRun:
         # Where nothing is drawn, one position does for all steps.
         self._nowhere = None if self.model.is_random else Draws(self.seed, 0, np.empty(0, np.intp))
         self._stepwise = [c for c in self.options.callbacks if c.every > 0]
-        self._recent = Recent(ROLLING_EXAMPLES)
+        self.recent = Recent(ROLLING_EXAMPLES)
         self._snapshot: Snapshot | None = None
+        if self.begin is not None:
+            self.begin.place(self)
         self._whole_runs = whole_runs_of(self)
         with (
-            InterruptGuard(self.stop) as guard,
+            InterruptGuard(self.stop, terminate=self.keeper is not None) as guard,
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
         ):
             begun: list[Callback] = []
@@ -105,6 +132,10 @@ class TrainingRun:
                 for callback in self.options.callbacks:
                     callback.on_fit_begin(self)
                     begun.append(callback)
+                if self.begin is not None:
+                    self.begin.place_callbacks(self)
+                else:
+                    self.offer_position(ended=True)  # now, so that what cannot be kept is known at once
                 self._epochs()
                 self.history.stopped = self.stop_reason or "epochs"
             except BaseException as error:
@@ -117,8 +148,7 @@ class TrainingRun:
                     for callback in begun:
                         ends.callback(callback.on_fit_end, self)
                 self._whole_runs = None  # which refers to us: its copies of the data go now, not at some time
-        if guard.interrupted:
-            raise KeyboardInterrupt
+        guard.raise_if_stopped()
         return self.history
 
     def tell(self, hook: str, *args: Any) -> None:
@@ -138,27 +168,59 @@ class TrainingRun:
 
     def _epochs(self) -> None:
         if self.options.optimizer.full_batch:
-            self._minimize()
+            if not self.stop_reason:
+                minimize(self)
             return
+        tally = None if self.begin is None else self.begin.tally
         for epoch in range(self.epoch + 1, self.options.epochs + 1):
-            self.epoch = epoch
-            self.tell("on_epoch_begin")
-            tally = Tally()
-            if self._whole_runs is not None:
-                self._whole_runs.epoch(tally)
-            else:
-                source = self.batches(self.epoch)
-                while self._block(source, tally):
-                    pass
-            if tally.examples == 0:
-                if self.stop_reason:
-                    break
-                raise DataError(
-                    f"epoch {self.epoch} had no batches: the iterable of batches is empty or used up."
-                )
-            self._end_epoch(tally)
-            if self.stop_reason:
+            if self.stop_reason and tally is None:  # of a run that had ended
                 break
+            self.epoch = epoch
+            if tally is None:
+                self.tell("on_epoch_begin")
+            self._one_epoch(Tally() if tally is None else tally)
+            tally = None
+
+    def _one_epoch(self, tally: Tally) -> None:
+        """Do the steps of an epoch, or the rest of them, and what belongs to its end."""
+        if self._whole_runs is not None:
+            self._whole_runs.epoch(tally)
+        else:
+            source = self.batches(self.epoch)
+            while not self.stop_reason and self._block(source, tally):
+                self.offer_position(tally)
+        if tally.examples == 0:
+            if self.stop_reason:
+                return
+            raise DataError(
+                f"epoch {self.epoch} had no batches: the iterable of batches is empty or used up."
+            )
+        self.end_epoch(tally)
+        if not self._kept_at_cut:
+            self.offer_position(epoch_ended=True, ended=bool(self.stop_reason) or self._is_last)
+
+    @property
+    def _is_last(self) -> bool:
+        return self.epoch >= self.options.epochs
+
+    def offer_position(
+        self, tally: Tally | None = None, *, epoch_ended: bool = False, ended: bool = False
+    ) -> None:
+        """Let the keeper keep the run's position, if it wants to.
+
+        tally: of the epoch at hand; None between epochs. ended: whether there is no later occasion.
+        """
+        keeper = self.keeper
+        if keeper is None or (self.stop_reason and not ended):
+            return
+        if ended or keeper.is_due(self, epoch_ended):
+            self.note_position()
+            keeper.keep(Position.of(self, tally))
+
+    def bring_up_to_date(self) -> None:
+        """Bring theta, the buffers and the slots up to date, where an engine has them."""
+        if self._whole_runs is not None:
+            self._whole_runs.show_all()
 
     def _block(self, source: Iterator[Batch], tally: Tally) -> bool:
         """Do the steps of a block, then measure them together; return whether there may be more."""
@@ -170,7 +232,7 @@ class TrainingRun:
         outputs: list[Any] = []
         targets: list[Array] = []
         weights: list[Array] = []
-        for batch in itertools.islice(source, self._steps_in_block):
+        for batch in itertools.islice(source, self.most_steps(self._steps_in_block)):
             self._snapshot.batches.append(batch if self.fetch is None else batch.examples)
             outputs.append(self.one_step(batch))
             targets.append(batch.y)
@@ -186,9 +248,14 @@ class TrainingRun:
         self._steps_in_block = self._next_block(len(outputs), now - begun)
         return not self.stop_reason
 
+    def most_steps(self, wanted: int) -> int:
+        """Return how many steps may be done before the keeper must be asked."""
+        due = None if self.keeper is None else self.keeper.steps_until_due(self.step)
+        return wanted if due is None else max(1, min(wanted, due))
+
     def watch_time(self, now: float) -> None:
         """Stop if the time limit has passed."""
-        if self.options.time_limit is not None and now - self.started >= self.options.time_limit:
+        if self.options.time_limit is not None and now - self._called >= self.options.time_limit:
             self.stop("time limit")
 
     def again(self, item: Any) -> Batch:
@@ -283,29 +350,34 @@ class TrainingRun:
         ):
             assert self._snapshot is not None
             explain_divergence(self, self._snapshot)
-        correct = self._correct(record, y)
+        correct = self.correct(record, y)
         tally.add(len(y), costs, int(np.count_nonzero(correct)))
         if self.options.metrics:
             tally.keep(self.targets.truth(y), self.targets.scores(record.a), weights)
         self.roll(sizes, costs, step_sums(correct, None, sizes))
 
-    def _correct(self, record: Any, y: Array) -> Array:
+    def correct(self, record: Any, y: Array) -> Array:
         if not self.targets.is_classification:
             return np.zeros(len(y), dtype=bool)
         return self.targets.correct(record.a, y)
 
     def roll(self, sizes: list[int], costs: list[float], correct: list[float]) -> None:
         """Add a row to ``history.rolling``: over the fewest last steps that hold 1000 examples."""
-        self._recent.add(sizes, costs, correct)
-        n = self._recent.examples
+        self.recent.add(sizes, costs, correct)
+        n = self.recent.examples
         row: Row = {"epoch": self.epoch, "step": self.step, "examples": n}
-        row["cost"] = self._recent.cost / n
+        row["cost"] = self.recent.cost / n
         if self.targets.is_classification:
-            row["accuracy"] = self._recent.correct / n
+            row["accuracy"] = self.recent.correct / n
         self.history.rolling.append(row)
         self.tell("on_progress", row)
 
-    def _end_epoch(self, tally: Tally) -> None:
+    def end_epoch(self, tally: Tally) -> None:
+        """Measure, add a row to the history, and tell callbacks and the schedule.
+
+        What cuts the epoch short before its row is whole ends it here and now, but not for the keeper: a run
+        that goes on from there ends the epoch as if nothing had been.
+        """
         row: Row = {
             "epoch": self.epoch,
             "step": self.step,
@@ -324,6 +396,10 @@ class TrainingRun:
             )
         if self.validation is not None:
             row |= self._validate(self.validation)
+        self.cut_short = self.cut_by in _SIGNALS  # asked once: whoever asks must get the same answer
+        self._kept_at_cut = bool(self.cut_by)
+        if self._kept_at_cut:
+            self.offer_position(tally, ended=True)
         self.history.append(row)
         self.note_position()
         self.tell("on_epoch_end", row)
@@ -342,53 +418,6 @@ class TrainingRun:
             self.targets,
             examples,
             self.options.metrics,
-            cancelled=lambda: self.stop_reason == "interrupted",
+            cancelled=lambda: self.cut_by in _SIGNALS,
         )
         return {f"val_{name}": value for name, value in measured.items()}
-
-    def _minimize(self) -> None:
-        """Train with an optimiser that needs the cost of the whole data set in every step (L-BFGS)."""
-        if self.n_examples is None:
-            raise OptionError(
-                f"optimizer {self.options.optimizer.name!r} needs all data at once, not a stream."
-            )
-        options = self.options
-        self.epoch = 1
-        batch = whole_batch(self.batches(1))
-
-        def cost_and_gradient(theta: Array) -> tuple[float, Array]:
-            self.watch_time(time.perf_counter())
-            if self.stop_reason:
-                raise _Stopped  # now, not after a whole line search
-            result = self.engine.gradient(self.model, self.state, batch.X, batch.y, batch.weights, None)
-            costs = self.model.costs(result.output, batch.y)
-            cost = float(np.mean(costs if batch.weights is None else costs * batch.weights))
-            if options.penalty.active:
-                divisor = options.penalty.divisor(examples=len(batch.y), batch=len(batch.y))
-                options.penalty.add_gradient(result.gradient, theta, options.decay, divisor=divisor)
-                cost += float(options.penalty.value(theta, options.decay, divisor=divisor))
-            return cost, result.gradient
-
-        def iterated(iteration: int, cost: float, theta: Array) -> bool:
-            self.epoch = self.step = iteration
-            self.eta = options.optimizer.eta
-            record = self.engine.output(self.model, self.state, batch.X)
-            tally = Tally()
-            costs = step_sums(self.model.costs(record, batch.y), batch.weights, [len(batch.y)])
-            tally.add(len(batch.y), costs, int(np.count_nonzero(self._correct(record, batch.y))))
-            if options.metrics:
-                tally.keep(self.targets.truth(batch.y), self.targets.scores(record.a), batch.weights)
-            self._end_epoch(tally)
-            self.watch_time(time.perf_counter())
-            return bool(self.stop_reason)
-
-        try:
-            if not math.isfinite(cost_and_gradient(self.state.theta)[0]):
-                explain_first_pass(self, batch)
-            minimum = options.optimizer.minimize(
-                cost_and_gradient, self.state.theta, iterated, scale=options.scale
-            )
-        except _Stopped:
-            return  # theta is that of the last iteration
-        if not self.stop_reason and minimum.converged:
-            self.stop("converged")

@@ -83,10 +83,15 @@ class Recent:
         self._costs.extend(costs)
         self._correct.extend(correct)
         self.examples += sum(sizes)
-        while self.examples - self._sizes[0] >= self._wanted:
+        while self._sizes and self.examples - self._sizes[0] >= self._wanted:
             self.examples -= self._sizes.popleft()
             self._costs.popleft()
             self._correct.popleft()
+
+    @property
+    def steps(self) -> tuple[list[int], list[float], list[float]]:
+        """What `add` would have to be given for the same sums."""
+        return list(self._sizes), list(self._costs), list(self._correct)
 
     @property
     def cost(self) -> float:

@@ -15,7 +15,10 @@ from clearprop.training.penalties import Penalty
 if TYPE_CHECKING:
     from clearprop.schedules import Schedule
 
-__all__ = ["FitOptions"]
+__all__ = ["PLAIN_OPTIONS", "FitOptions", "options_as_data"]
+
+PLAIN_OPTIONS = ("epochs", "batch_size", "max_norm", "clip_norm", "clip_value", "shuffle", "drop_last")
+"""The fields of `FitOptions` that are numbers or flags and change what a step computes."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,13 @@ class FitOptions:
     def shapes_gradient(self) -> bool:
         """Whether the gradient of the cost is changed before the update: by a penalty, by clipping."""
         return self.penalty.active or self.clip_norm is not None or self.clip_value is not None
+
+
+def options_as_data(options: FitOptions) -> dict[str, Any]:
+    """Return the options that the steps are a function of as plain data; factors and callbacks left out."""
+    return {
+        **{name: getattr(options, name) for name in PLAIN_OPTIONS},
+        "optimizer": options.optimizer.config(),
+        "schedule": None if options.schedule is None else options.schedule.config(),
+        "penalty": options.penalty.config(),
+    }

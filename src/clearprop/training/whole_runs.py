@@ -79,14 +79,15 @@ class _Exchange:
         self._with_slots = any(_may_change(c) for c in run.options.callbacks)
         self._trainer_is_ahead = False
         self._loop_may_differ = True
+        self._has_slots = False
 
     def to_trainer(self) -> None:
         """Give the trainer what code outside it may have changed; it is then the one that goes on."""
         if self._loop_may_differ:
             self._trainer.read(self._run.state)
-            if self._with_slots:
+            if self._with_slots or not self._has_slots:
                 self._trainer.read_slots(self._run.slots)
-        self._loop_may_differ, self._trainer_is_ahead = False, True
+        self._loop_may_differ, self._trainer_is_ahead, self._has_slots = False, True, True
 
     def to_loop(self) -> None:
         """Bring theta, the buffers and the slots up to date, for code that may look and change them."""
@@ -101,6 +102,12 @@ class _Exchange:
         changed = self._loop_may_differ
         self.to_loop()
         self._loop_may_differ = changed
+
+    def show_all(self) -> None:
+        """Bring them and the slots up to date for code that only looks."""
+        self.show()
+        if self._has_slots and not self._with_slots:  # else they have just come along
+            self._trainer.write_slots(self._run.slots)
 
     @property
     def is_finite(self) -> bool:
@@ -130,6 +137,7 @@ class WholeRuns:
                 at = 0
                 while at < len(lot.order) and not run.stop_reason:
                     at += self._some(lot, at, tally)
+                    run.offer_position(tally)
                 if run.stop_reason:
                     break
         except DivergenceError:
@@ -142,6 +150,12 @@ class WholeRuns:
         else:  # nobody will change what the trainer has
             self._exchange.show()
         self._check_finite()
+
+    def show_all(self) -> None:
+        """Bring the network and the slots up to date for code that only looks; raise if it is not finite."""
+        self._exchange.show_all()
+        if self._snapshot is not None:
+            self._check_finite()
 
     def _bring_up_to_date(self) -> None:
         """Bring the network up to date for code that may look at it; raise if it is not finite."""
@@ -202,7 +216,7 @@ class WholeRuns:
     def _steps(self, lot: _Lot, at: int, tally: Tally) -> int:
         run, options = self._run, self._run.options
         left = -(-(len(lot.order) - at) // lot.size)
-        most = max(1, min(self._expected, self._steps_until_due(), left))
+        most = run.most_steps(max(1, min(self._expected, self._steps_until_due(), left)))
         hooks = [c for c in self._stepwise if (run.step + 1) % c.every == 0 and _wants_gradients(c)]
         if hooks:  # one step, before which theta is up to date
             most = 1
