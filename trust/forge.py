@@ -130,7 +130,8 @@ def _splice(data: bytearray, other: bytes, rng: np.random.Generator) -> None:
 def _length(data: bytearray, other: bytes, rng: np.random.Generator) -> None:
     near = int.from_bytes(data[:8], "little") + int(rng.integers(-16, 17))
     values = (0, 1, 2**20, 2**20 + 1, 2**31, 2**63, 2**64 - 1, max(0, near), len(data), len(data) - 8)
-    data[:8] = max(0, values[int(rng.integers(len(values)))]).to_bytes(8, "little")
+    value = values[int(rng.integers(len(values)))]
+    data[:8] = min(max(0, value), 2**64 - 1).to_bytes(8, "little")
 
 
 def _digit(data: bytearray, other: bytes, rng: np.random.Generator) -> None:

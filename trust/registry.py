@@ -8,7 +8,7 @@ from trust.frame import Test
 
 __all__ = ["FILES", "NAMES", "NUMBERS", "find"]
 
-FILES = ("bit_flips", "failing_calls", "full_disk", "mutated_files", "power_loss")
+FILES = ("bit_flips", "crafted_files", "failing_calls", "full_disk", "mutated_files", "power_loss")
 """What a file survives: tests of saving and loading."""
 
 NUMBERS: tuple[str, ...] = ()

@@ -42,7 +42,16 @@ def network(seed: int) -> cp.Network:
         [cp.Residual([cp.Dense(3, "tanh"), cp.Dense()])],
     ]
     layers = [cp.Dense(3, hidden[0]), *between[int(rng.integers(len(between)))], cp.Dense(2, "softmax")]
-    return cp.Network(layers, n_in=2, seed=seed, dtype=str(rng.choice(["float32", "float64"])))
+    net = cp.Network(layers, n_in=2, seed=seed, dtype=str(rng.choice(["float32", "float64"])))
+    return _trained(net, seed) if seed % 2 else net
+
+
+def _trained(net: cp.Network, seed: int) -> cp.Network:
+    """Return a network that has been trained a little, so that its file also says on what and how."""
+    X, y = cp.datasets.moons(12, noise=0.1, seed=seed)
+    net.classes, net.preprocessing = ("left", "right"), "standardize"
+    net.freeze("1.b").fit(X, np.array(["left", "right"])[y], epochs=1, l2=1e-3)
+    return net
 
 
 def saved_network(net: cp.Network) -> Sample:
