@@ -38,12 +38,16 @@ def run(count: int, seed: int, load: Callable[[Path], Any] = cp.load) -> Result:
         path = Path(folder, "crafted.safetensors")
         for number in range(seed, seed + count):
             classes = ["no", "yes"]
-            net = cp.Network([cp.Dense(3, "tanh"), cp.Dense(2, "softmax")], n_in=2, seed=number, classes=classes)
+            net = cp.Network(
+                [cp.Dense(3, "tanh"), cp.Dense(2, "softmax")], n_in=2, seed=number, classes=classes
+            )
             whole = content(saved_network(net), Path(folder))
             path.write_bytes(sign(*take_apart(whole)))
             load(path)  # sound, and what the library imports when first needed is imported now
             if path.read_bytes() != whole:
-                failures.append("a sound file that is taken apart and signed is another: no case shows anything")
+                failures.append(
+                    "a sound file that is taken apart and signed is another: no case shows anything"
+                )
             for case in cases(take_apart(whole), whole):
                 path.write_bytes(case.data)
                 tried += 1
@@ -79,7 +83,9 @@ def cases(parts: Parts, whole: bytes) -> Iterator[Case]:
     for name, change, words in _HEADERS:
         yield Case(name, _changed(parts, change), words)
     for place, value, words in _ARCHITECTURES:
-        yield Case(f"architecture: {'.'.join(map(str, place))} = {value!r:.40}", _put(parts, place, value), words)
+        yield Case(
+            f"architecture: {'.'.join(map(str, place))} = {value!r:.40}", _put(parts, place, value), words
+        )
     for name, value, words in _METADATA:
         yield Case(f"metadata: {name} = {value!r:.40}", _changed(parts, _set(METADATA, name, value)), words)
     for name, value, words in _CONTENTS:
@@ -130,7 +136,10 @@ def _json(whole: bytes) -> Iterator[Case]:
         "an unclosed object": (text[:-1], "not sound JSON"),
         "text after the end": (text + "{}", "not sound JSON"),
         "a duplicate tensor": ('{"1.W":{},' + text[1:], "occurs twice"),
-        "a duplicate key in a tensor": (text.replace('"dtype":"F64"', '"dtype":"F64","dtype":"F32"', 1), "twice"),
+        "a duplicate key in a tensor": (
+            text.replace('"dtype":"F64"', '"dtype":"F64","dtype":"F32"', 1),
+            "twice",
+        ),
         "a duplicate key in the metadata": (text.replace('"format":', '"format":"x","format":', 1), "twice"),
         "two metadata": ('{"__metadata__":{},' + text[1:], "occurs twice"),
         "NaN": ('{"a":NaN}', "no JSON number"),
@@ -202,7 +211,11 @@ _HEADERS: tuple[tuple[str, Change, str], ...] = (
     ("offsets that are no whole numbers", _tensor("1.W", "F64", [3, 2], 0.0, 48.0), "must be [begin, end]"),
     ("three offsets", _set("1.W", "data_offsets", [0, 48, 96]), "must be [begin, end]"),
     ("a shape that overflows", _tensor("1.W", "F64", [2**32, 2**32], 0, 48), "more than any memory"),
-    ("a shape that overflows to the right size", _tensor("1.W", "F64", [2**62, 24], 0, 48), "more than any memory"),
+    (
+        "a shape that overflows to the right size",
+        _tensor("1.W", "F64", [2**62, 24], 0, 48),
+        "more than any memory",
+    ),
     ("an empty tensor with a vast axis", _tensor("extra.a", "F64", [0, 2**63], 0, 0), "more than any memory"),
     ("a negative size", _tensor("1.W", "F64", [-3, -2], 0, 48), "must be a list"),
     ("a size that is true", _tensor("1.W", "F64", [3, True], 0, 24), "must be a list"),

@@ -21,8 +21,34 @@ JSON_IN_TEXT = ("architecture", "extra")
 DEEP: Any = json.loads("[" * 60 + "]" * 60)
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, 2, -1, 3, 255, 4096, 2**26, 2**26 + 1, 2**31, 2**63, 2**64, -(2**63), 10**30),
-    *(0.0, -0.0, 0.5, 1.5, -1.5, 1e308, 5e-324, 1e-30, "", "0", "x", "NaN", "relu", "softmax", "dense", "float16"),
-    *("\x00", "ü" * 40, "x" * 3000, "../../etc/passwd", "os.system", "__class__", "__import__('os')", "$array"),
+    *(
+        0.0,
+        -0.0,
+        0.5,
+        1.5,
+        -1.5,
+        1e308,
+        5e-324,
+        1e-30,
+        "",
+        "0",
+        "x",
+        "NaN",
+        "relu",
+        "softmax",
+        "dense",
+        "float16",
+    ),
+    *(
+        "\x00",
+        "ü" * 40,
+        "x" * 3000,
+        "../../etc/passwd",
+        "os.system",
+        "__class__",
+        "__import__('os')",
+        "$array",
+    ),
     *([], {}, [0], [1, 2, 3], [[]], [None] * 50, {"kind": "layer"}, {"kind": "layer", "name": "dense"}, DEEP),
     {"kind": "activation", "name": "relu"},
     {"kind": "cost", "name": "huber", "threshold": -1.0},
@@ -135,8 +161,9 @@ def _length(data: bytearray, other: bytes, rng: np.random.Generator) -> None:
 
 
 def _digit(data: bytearray, other: bytes, rng: np.random.Generator) -> None:
-    places = [i for i, byte in enumerate(data[:4000]) if 48 <= byte <= 57]
-    if places:
+    codes = np.frombuffer(bytes(data[:4000]), np.uint8)
+    places = np.flatnonzero((codes >= 48) & (codes <= 57))
+    if len(places):
         data[places[int(rng.integers(len(places)))]] = int(rng.integers(48, 58))
 
 
@@ -160,8 +187,14 @@ def change_meaning(parts: Parts, names: list[str], rng: np.random.Generator) -> 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """Return every place in nested data that something else can be put in: what holds it, and the key."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for key, item in items for place in ((value, key), *_places(item))]
+    found, holders = [], [value]
+    while holders:
+        holder = holders.pop()
+        for key, item in holder.items() if isinstance(holder, dict) else enumerate(holder):
+            found.append((holder, key))
+            if isinstance(item, dict | list):
+                holders.append(item)
+    return found
 
 
 def _change_one(holder: Any, key: Any, header: Any, names: list[str], rng: np.random.Generator) -> None:
@@ -169,7 +202,9 @@ def _change_one(holder: Any, key: Any, header: Any, names: list[str], rng: np.ra
     if choice < 0.45:
         holder[key] = VALUES[int(rng.integers(len(VALUES)))]
     elif choice < 0.6 and isinstance(old, int | float) and not isinstance(old, bool):
-        holder[key] = old + int(rng.integers(-2, 3)) if rng.random() < 0.5 else old * 2 ** int(rng.integers(40))
+        holder[key] = (
+            old + int(rng.integers(-2, 3)) if rng.random() < 0.5 else old * 2 ** int(rng.integers(40))
+        )
     elif choice < 0.75 and isinstance(old, str):
         holder[key] = names[int(rng.integers(len(names)))]
     elif choice < 0.85:

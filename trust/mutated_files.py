@@ -43,7 +43,10 @@ class _Base:
         self.whole = content(sample, folder)
         self.parts: Parts = take_apart(self.whole)
         # What load_recording says of a recording of other data, or by another engine, is an answer too.
-        self.refusals = (FileFormatError, *((DataError, UnsupportedError) if sample.kind == "recording" else ()))
+        self.refusals = (
+            FileFormatError,
+            *((DataError, UnsupportedError) if sample.kind == "recording" else ()),
+        )
 
 
 class _Tally:
@@ -87,9 +90,7 @@ def _warm_up(bases: list[_Base], path: Path) -> None:
         _use(base.sample.load(path))
 
 
-def _one(
-    number: int, seed: int, bases: list[_Base], names: list[str], path: Path, tally: _Tally
-) -> None:
+def _one(number: int, seed: int, bases: list[_Base], names: list[str], path: Path, tally: _Tally) -> None:
     rng = np.random.default_rng([seed, number])
     base, other = (bases[int(i)] for i in rng.integers(0, len(bases), 2))
     signed = bool(rng.random() < 0.5)
@@ -103,7 +104,9 @@ def _one(
         verdict = "it was accepted, though its bytes are changed"
     elif verdict == "accepted":
         verdict = _works(base, path)
-    _judge(f"file {number} ({'signed' if signed else 'bytes'}, {base.sample.kind})", verdict, cost, most, tally)
+    _judge(
+        f"file {number} ({'signed' if signed else 'bytes'}, {base.sample.kind})", verdict, cost, most, tally
+    )
 
 
 def _verdict(base: _Base, path: Path) -> str:

@@ -54,7 +54,9 @@ def inside(count: int, seed: int, writer: str) -> tuple[dict[str, int], list[str
     with scratch() as folder:
         for number in range(seed, seed + count):
             place = Path(folder)
-            played = planted_scenes(writer, number, place) if writer else scenes(number, place, with_large=True)
+            played = (
+                planted_scenes(writer, number, place) if writer else scenes(number, place, with_large=True)
+            )
             for scene in played:
                 _cut_everywhere(scene, rng, found, failures)
     return dict(found), failures
@@ -77,7 +79,9 @@ def _cut_everywhere(scene: Scene, rng: np.random.Generator, found: Counter[str],
             fault = _fault(scene, state.get(scene.target.name), moment == moments, found)
             if fault:
                 last = calls[-1].name if calls else "nothing"
-                failures.append(f"{scene.name}: power lost after call {moment} of {moments} ({last}): {fault}")
+                failures.append(
+                    f"{scene.name}: power lost after call {moment} of {moments} ({last}): {fault}"
+                )
 
 
 def _fault(scene: Scene, content: bytes | None, returned: bool, found: Counter[str]) -> str:

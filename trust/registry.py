@@ -8,7 +8,15 @@ from trust.frame import Test
 
 __all__ = ["FILES", "NAMES", "NUMBERS", "find"]
 
-FILES = ("bit_flips", "crafted_files", "failing_calls", "full_disk", "mutated_files", "power_loss")
+FILES = (
+    "kill",
+    "full_disk",
+    "failing_calls",
+    "power_loss",
+    "mutated_files",
+    "bit_flips",
+    "crafted_files",
+)
 """What a file survives: tests of saving and loading."""
 
 NUMBERS: tuple[str, ...] = ()

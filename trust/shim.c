@@ -1,8 +1,8 @@
 /* Stands before the C library's calls on files: counts them, records them, and lets one of them fail.
  *
- * Loaded with LD_PRELOAD; the process itself steers it through the functions at the end (ctypes), or, to be
- * stopped from outside, through SHIM_FOLDER and SHIM_STOP_AT: it then stops itself (SIGSTOP) just before the
- * n-th call that changes something in that folder, where kill -9 finds it.
+ * Loaded with LD_PRELOAD; the process itself steers it through the functions at the end (ctypes). It can also
+ * be told to stop itself (SIGSTOP) just before the n-th call that changes something in a folder, where
+ * kill -9 finds it.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -27,17 +27,11 @@ static int recording;
 static char *entries;
 static size_t entries_size, entries_room;
 
-static const char *stop_folder;
+static char stop_folder[4096];
 static long stop_at, changes;
 static unsigned char watched[1024]; /* file descriptors of files in the folder */
 
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-
-__attribute__((constructor)) static void start(void) {
-  const char *at = getenv("SHIM_STOP_AT");
-  stop_folder = getenv("SHIM_FOLDER");
-  stop_at = at ? atol(at) : 0;
-}
 
 /* Whether this call is to fail; it is counted. */
 static int fails(const char *name) {
@@ -73,7 +67,7 @@ static void note(const char *name, int fd, long number, const char *one, const v
 }
 
 static int in_folder(const char *path) {
-  return stop_folder && path && strncmp(path, stop_folder, strlen(stop_folder)) == 0;
+  return stop_at && path && strncmp(path, stop_folder, strlen(stop_folder)) == 0;
 }
 
 static int is_watched(int fd) { return fd >= 0 && fd < (int)sizeof watched && watched[fd]; }
@@ -249,6 +243,12 @@ void shim_arm(long n, int error, int how, long bytes, int record) {
 long shim_disarm(void) {
   armed = 0;
   return calls;
+}
+
+/* Stop this process before change number n of what lies in the folder; 0: never. */
+void shim_stop(const char *folder, long n) {
+  snprintf(stop_folder, sizeof stop_folder, "%s", folder);
+  stop_at = n, changes = 0;
 }
 
 const char *shim_failed(void) { return failed; }

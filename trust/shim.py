@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["FOR_GOOD", "HALF", "ONCE", "Armed", "Call", "armed", "environment", "under_shim"]
+__all__ = ["FOR_GOOD", "HALF", "ONCE", "Armed", "Call", "armed", "environment", "stop_before", "under_shim"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path(__file__).with_name("shim.c")
@@ -68,12 +68,18 @@ def armed(
             seen.recorded = tuple(_calls(library))
 
 
+def stop_before(change: int, folder: Path) -> None:
+    """Let this process stop itself (SIGSTOP) just before it changes something in a folder for the nth time."""
+    _library().shim_stop(os.fsencode(folder), change)
+
+
 @cache
 def _library() -> Any:
     library = ctypes.CDLL(None)
     if not hasattr(library, "shim_arm"):
         raise RuntimeError("trust/shim.c stands not before the C library here. Call this through under_shim.")
     library.shim_arm.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_int]
+    library.shim_stop.argtypes = [ctypes.c_char_p, ctypes.c_long]
     library.shim_disarm.restype = library.shim_entries_size.restype = ctypes.c_long
     library.shim_failed.restype = ctypes.c_char_p
     library.shim_entries.restype = ctypes.c_void_p
@@ -92,7 +98,7 @@ def _calls(library: Any) -> Iterator[Call]:
 
 
 @contextmanager
-def environment(**more: str) -> Iterator[dict[str, str]]:
+def environment() -> Iterator[dict[str, str]]:
     """Yield the environment of a process that has the shim, compiled for this purpose."""
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None or sys.platform != "linux":
@@ -101,7 +107,7 @@ def environment(**more: str) -> Iterator[dict[str, str]]:
         library = Path(folder, "shim.so")
         flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(library)]
         subprocess.run([compiler, *flags, str(SOURCE), "-ldl"], check=True)
-        yield {**os.environ, "LD_PRELOAD": str(library), **more}
+        yield {**os.environ, "LD_PRELOAD": str(library)}
 
 
 def under_shim(module: str, function: str, *arguments: Any) -> Any:
