@@ -58,7 +58,7 @@ VALUES: tuple[Any, ...] = (
 
 
 class Parts(NamedTuple):
-    """A file taken apart: its header as data, with the JSON in its metadata decoded, and its arrays' bytes."""
+    """A file taken apart: its header as data, the JSON in its metadata decoded, and its arrays' bytes."""
 
     header: dict[str, Any]
     data: bytes

@@ -35,6 +35,8 @@ CHANGES = 60
 """An aimed kill comes before one of so many first changes of the folder."""
 KILLS_OF_ONE = 8
 """After so many kills a training is let run to its end: many trainings tell more than one."""
+FROM_FIRST = 0.9
+"""Share of the random times that are counted from when there is a checkpoint; the others from the start."""
 DAMAGED = 0.1
 """Share of the kills after which the newest checkpoint is damaged."""
 MOST_SECONDS = 120.0
@@ -94,7 +96,8 @@ def _one(
         delay = None if spared or aimed else float(rng.uniform(0, seconds))
         left = _left(kept)
         pid = _fork(partial(_go_on, other, final, kept, change), folder)
-        if not _killed(pid, delay, folder):
+        awaited = kept if rng.random() < FROM_FIRST else None
+        if not _killed(pid, delay, folder, awaited):
             break
         _count_kill(kept, left, rng, found)
     found["trainings"] += 1
@@ -133,10 +136,16 @@ def _fork(work: Callable[[], None], folder: Path) -> int:
         os._exit(1)
 
 
-def _killed(pid: int, delay: float | None, folder: Path) -> bool:
-    """Kill a process after a delay, or (None) when it stops itself; return whether it was still running."""
+def _killed(pid: int, delay: float | None, folder: Path, awaited: Path | None = None) -> bool:
+    """Kill a process after a delay, or (None) when it stops itself; return whether it was still running.
+
+    awaited: the delay begins when there is a checkpoint in this folder; None, at once.
+    """
     end = time.perf_counter() + (MOST_SECONDS if delay is None else delay)
     while True:
+        if awaited is not None and delay is not None:
+            end = time.perf_counter() + delay
+            awaited = None if any(awaited.glob("checkpoint-*")) else awaited
         done, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
         if done and not os.WIFSTOPPED(status):
             return False

@@ -69,7 +69,7 @@ def armed(
 
 
 def stop_before(change: int, folder: Path) -> None:
-    """Let this process stop itself (SIGSTOP) just before it changes something in a folder for the nth time."""
+    """Let this process stop itself (SIGSTOP) just before its nth change of something in a folder."""
     _library().shim_stop(os.fsencode(folder), change)
 
 

@@ -26,7 +26,7 @@ class Training(NamedTuple):
     hidden: tuple[Any, ...]
 
     def run(self, final: Path, folder: Path | None) -> None:
-        """Train, with checkpoints in a folder (None: none) from which it goes on; save the network to `final`."""
+        """Train, with checkpoints in a folder (None: none) to go on from; save the network to `final`."""
         X, y = cp.datasets.moons(300, noise=0.2, seed=self.seed)
         layers = [cp.Dense(12, "tanh"), *self.hidden, cp.Dense(8, "relu"), cp.Dense(2, "softmax")]
         net = cp.Network(layers, n_in=2, seed=self.seed, dtype=self.dtype, engine=self.engine)
