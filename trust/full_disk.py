@@ -37,8 +37,8 @@ def run(count: int, seed: int, writer: str = "") -> Result:
     refused, said = _into_full(seed)
     return Result(
         (
-            Figure("saves with too little room", found.get("failed", 0), at_least=1000 * count),
-            Figure("saves with just enough", found.get("saved", 0), at_least=2 * count),
+            Figure("saves with too little room", found.get("failed", 0), at_least=100 * count),
+            Figure("saves with just enough", found.get("saved", 0), at_least=count),
             Figure("not the old file or not the new one", len(failures), at_most=0),
             Figure("saves to /dev/full refused", refused, at_least=2),
             Figure("commands that say that /dev/full is full", said, at_least=len(COMMANDS)),

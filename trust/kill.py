@@ -1,8 +1,8 @@
 """Kill a training at any moment (kill -9), resume it, kill it again: in the end the bits are the same.
 
 Each training is run twice: once undisturbed, without checkpoints, and once killed again and again until it
-gets to its end. The SHA-256 sums of the two saved networks are compared. Two kills in three come after a
-random time; the third is aimed: the process stops itself before a change of the folder of checkpoints, so
+gets to its end. The SHA-256 sums of the two saved networks are compared. Every other kill comes after a
+random time; the others are aimed: the process stops itself before a change of the folder of checkpoints, so
 that it dies while one is written. Now and then the newest checkpoint is damaged besides, and the one before
 it must do.
 """
@@ -91,7 +91,7 @@ def _one(
     other = what._replace(seed=what.seed + 1) if forgetful else what
     for kill in itertools.count():
         spared = kill == KILLS_OF_ONE or (kill > 0 and found["kills"] >= count)
-        aimed = not spared and bool(rng.random() < 1 / 3)
+        aimed = not spared and bool(rng.random() < 1 / 2)
         change = int(rng.integers(1, CHANGES)) if aimed else 0
         delay = None if spared or aimed else float(rng.uniform(0, seconds))
         left = _left(kept)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["WRITERS", "Writer"]
+__all__ = ["SOUND", "WRITERS", "Writer"]
 
 Writer = Callable[[Path, bytes], None]
 
@@ -53,6 +53,9 @@ WRITERS: dict[str, Writer] = {
     for writer in (in_place, without_fsync, without_folder_fsync, synced_after_rename, deleted_first)
 }
 """The planted writers by name."""
+
+SOUND = "replace_file"
+"""The name by which the library's own writer takes the place of a planted one: it must not be caught."""
 
 
 def _renamed(path: Path, data: bytes, *, sync: bool) -> None:

@@ -6,10 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from clearprop.errors import ClearpropError
-from trust.planted import WRITERS
+from clearprop.io import replace_file
+from trust.planted import SOUND, WRITERS
 from trust.samples import Sample, content, large, samples
 
 __all__ = ["WAYS", "Scene", "planted_scenes", "scenes"]
@@ -89,13 +93,12 @@ def scenes(seed: int, folder: Path, *, with_large: bool = False) -> Iterator[Sce
 
 
 def planted_scenes(name: str, seed: int, folder: Path) -> Iterator[Scene]:
-    """Yield saves by the planted writer of this name; `OSError` is name enough for its failures."""
-    sample, before = samples(seed)[0], samples(seed + 1)[0]
-    new, old = content(sample, folder), content(before, folder)
+    """Yield a save by the planted writer of this name, or the sound one; any `OSError` is named enough."""
+    rng = np.random.default_rng(seed)
+    old, new = rng.bytes(60), rng.bytes(100)
+    write = partial(replace_file, overwrite=True) if name == SOUND else WRITERS[name]
     with _place(folder, "replaced") as (target, asked):
-        yield Scene(
-            f"{name} {seed}", lambda path: WRITERS[name](path, new), target, asked, old, new, (OSError,)
-        )
+        yield Scene(f"{name} {seed}", lambda path: write(path, new), target, asked, old, new, (OSError,))
 
 
 def _saver(sample: Sample, way: str) -> Callable[[Path], object]:

@@ -43,8 +43,8 @@ def only_reading(path: Path) -> Iterator[None]:
         yield
     finally:
         _Watch.path = None
-    if _Watch.seen:
-        raise Forbidden(_Watch.seen)
+        if _Watch.seen:  # whatever else was raised since: it must not hide this
+            raise Forbidden(_Watch.seen) from None
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
