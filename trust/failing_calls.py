@@ -47,8 +47,8 @@ def inside(count: int, seed: int, writer: str) -> tuple[dict[str, int], list[str
     failures: list[str] = []
     with scratch() as folder:
         for number in range(seed, seed + count):
-            played = planted_scenes if writer else _scenes
-            for scene in played(*([writer] if writer else []), number, Path(folder)):
+            place = Path(folder)
+            for scene in planted_scenes(writer, number, place) if writer else _scenes(number, place):
                 _break_every_call(scene, found, failures)
     return dict(found), failures
 

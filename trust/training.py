@@ -30,7 +30,9 @@ class Training(NamedTuple):
         X, y = cp.datasets.moons(300, noise=0.2, seed=self.seed)
         layers = [cp.Dense(12, "tanh"), *self.hidden, cp.Dense(8, "relu"), cp.Dense(2, "softmax")]
         net = cp.Network(layers, n_in=2, seed=self.seed, dtype=self.dtype, engine=self.engine)
-        kept = {} if folder is None else {"checkpoint": cp.Checkpoint(folder, every_steps=EVERY_STEPS)}
+        kept: dict[str, Any] = (
+            {} if folder is None else {"checkpoint": cp.Checkpoint(folder, every_steps=EVERY_STEPS)}
+        )
         net.fit(
             X,
             y,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.checks import as_whole
+from clearprop.checks import as_choice, as_whole
+from clearprop.engines import engine_names
 from clearprop.errors import ClearpropError, DTypeError, FileFormatError, ShapeError
-from clearprop.fitting.options import check_patterns
 from clearprop.io import LoadedModel, load_model, save_model
-from clearprop.specification import check_engine, check_preprocessing, check_seed
+from clearprop.random import Purpose, stream
 from clearprop.training.data import Affine
 from clearprop.training.penalties import penalties
 from clearprop.training.targets import Targets, check_classes
@@ -86,19 +86,20 @@ def restore(network: Network, loaded: LoadedModel, path: str | Path) -> Network:
 def _give(network: Network, content: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
     """Set what the content says, everything checked as if the user had said it."""
     model = network.model
-    network.seed, network.engine = check_seed(content["seed"]), check_engine(content["engine"])
+    stream(content["seed"], Purpose.INITIAL_WEIGHTS)  # refuses what no seed is
+    network.seed = content["seed"]
+    network.engine = as_choice("engine", content["engine"], ("auto", *engine_names()))
     network.classes = check_classes(content["classes"], content["task"])
     network.task = content["task"]
-    preprocessing = content["preprocessing"]
-    if "shift" in tensors:
-        preprocessing = Affine(tensors["shift"], tensors["factor"])
-    network.preprocessing = check_preprocessing(preprocessing, model.layers[0].n_in)
+    network.preprocessing = _preprocessing(content["preprocessing"], tensors, network)
     if content["targets"] is not None:
         network.targets = Targets.from_config(content["targets"])
         if network.targets.n_out != model.n_out:
             raise ShapeError(f"targets of {network.targets.n_out} outputs; the last layer has {model.n_out}")
-    check_patterns(model, content["frozen"])
-    network.frozen = tuple(content["frozen"])
+    frozen = content["frozen"]
+    if not isinstance(frozen, list) or not all(isinstance(pattern, str) for pattern in frozen):
+        raise DTypeError(f"frozen must be a list of addresses. Got {frozen!r}.")
+    network.frozen = tuple(frozen)
     network.penalty = penalties.make(content["penalty"])
     if not isinstance(content["extra"], dict):
         raise DTypeError(f"extra must be a dictionary. Got {content['extra']!r}.")
@@ -106,3 +107,11 @@ def _give(network: Network, content: Mapping[str, Any], tensors: Mapping[str, Ar
     # Older files have neither.
     network.epochs_trained = as_whole("epochs_trained", content.get("epochs_trained", 0), at_least=0)
     network.steps_trained = as_whole("steps_trained", content.get("steps_trained", 0), at_least=0)
+
+
+def _preprocessing(kind: Any, tensors: Mapping[str, Array], network: Network) -> str | Affine | None:
+    if "shift" in tensors:
+        affine = Affine(tensors["shift"], tensors["factor"])
+        affine.check(cast(int, network.model.layers[0].n_in))
+        return affine
+    return None if kind is None else as_choice("preprocessing", kind, ("standardize",))
