@@ -47,14 +47,11 @@ def test_every_rung(tmp_path, engine) -> None:
 
 
 @pytest.mark.parametrize("engine", ["native", "batch"])
-@pytest.mark.parametrize(
-    "kill", [Kill(step=s) for s in (1, 5, 6, 7, 13, 24)] + [Kill(epoch=e) for e in (1, 4)]
-)
+@pytest.mark.parametrize("kill", [Kill(step=s) for s in (1, 5, 8)] + [Kill(epoch=e) for e in (1, 3)])
 @pytest.mark.parametrize("every", [{"every_steps": 1}, {"every_steps": 4}, {"every_epochs": 1}])
 def test_killed_anywhere(tmp_path, engine, kill, every) -> None:
     options = SHORT | {"engine": engine, "validation_fraction": 0.2, "metrics": ["f1"]}
     options |= {"early_stopping": partial(cp.EarlyStopping, patience=2, min_delta=0.01)}
-    kill = Kill(min(kill.every, 16), kill.epoch)
     resumed = stopped_and_resumed(tmp_path / "run", deep, kill, every=every, **options)
     assert_same(resumed, uninterrupted(deep, **options))
 

@@ -136,6 +136,11 @@ def _options_of(options: dict[str, Any], each: Any, n: int) -> list[dict[str, An
     each = {} if each is None else each
     if not isinstance(each, Mapping):
         raise DTypeError(f'each must be a dictionary such as {{"eta": [0.1, 0.01]}}. Got {each!r}.')
+    if options.get("checkpoint") is not None and n > 1:
+        raise OptionError(
+            "one folder of checkpoints is for one run alone. Give one for each network: "
+            'each={"checkpoint": [folder, …]}.'
+        )
     for name in [*options, *each]:
         if name not in _DEFAULTS:
             hint = did_you_mean(str(name), _DEFAULTS)

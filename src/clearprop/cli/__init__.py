@@ -1,4 +1,4 @@
-"""The command `clearprop`: train, predict, evaluate, ladder, show.
+"""The command `clearprop`: train, predict, evaluate, ladder, verify, show.
 
 `main` is the entry point. Typer and rich are imported when it is called, so that without them it can say
 what to install.

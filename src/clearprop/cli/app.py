@@ -22,6 +22,7 @@ from clearprop.cli.replay import replay
 from clearprop.cli.reproduce import reproduce
 from clearprop.cli.show import show
 from clearprop.cli.train import train
+from clearprop.cli.verify import verify
 
 __all__ = ["app", "run"]
 
@@ -75,6 +76,7 @@ _EXAMPLES: dict[Callable[..., int], list[str]] = {
         "clearprop replay run.safetensors digits --step 120 --layer 2",
         "clearprop replay run.safetensors digits --compare other.safetensors",
     ],
+    verify: ["clearprop verify digits.safetensors", "clearprop verify run/*.safetensors --json"],
     show: ["clearprop show digits.safetensors", "clearprop show --system"],
 }
 

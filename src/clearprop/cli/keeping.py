@@ -64,10 +64,8 @@ class Keeping:
             return
         if self.resume:
             found = newest(self.folder)
-            where = (
-                f"no checkpoint in {self.folder} yet: the run begins" if found is None else f"from {found}"
-            )
-            output.note(f"resume     {where}")
+            begins = f"no checkpoint in {self.folder} yet: the run begins"
+            output.note(f"resume     {begins if found is None else f'from {found}'}")
         with warnings.catch_warnings():
             usual = warnings.showwarning
             warnings.simplefilter("always", RuntimeWarning)
@@ -78,7 +76,7 @@ class Keeping:
                 else:
                     usual(message, category, *rest)
 
-            warnings.showwarning = tell
+            warnings.showwarning = tell  # type: ignore[assignment]
             try:
                 yield
             except (KeyboardInterrupt, SystemExit):

@@ -76,6 +76,7 @@ __all__ = [
     "RecordedStep",
     "Resume",
     "Rows",
+    "SavedFiles",
     "ScheduleName",
     "Seconds",
     "Seed",
@@ -266,6 +267,9 @@ CheckSeed = Annotated[int, _check("Of the random directions.", True, min=0)]
 
 # Models and output
 Model = Annotated[Path, _argument("A model saved by clearprop.", "MODEL")]
+SavedFiles = Annotated[
+    list[Path], _argument("Models, recorded runs or checkpoints, saved by clearprop.", "FILE...")
+]
 OptionalModel = Annotated[Path | None, _argument("A model saved by clearprop.", "MODEL")]
 ModelOutput = Annotated[
     Path | None,

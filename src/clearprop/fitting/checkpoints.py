@@ -115,17 +115,11 @@ class _Writer:
 
     def is_due(self, run: TrainingRun, epoch_ended: bool) -> bool:
         asked = self._checkpoint
+        steps, seconds, epochs = asked.every_steps, asked.seconds, asked.every_epochs
         return (
-            (asked.seconds is not None and time.perf_counter() - self._written >= asked.seconds)
-            or (
-                asked.every_steps is not None
-                and run.step // asked.every_steps > self._step // asked.every_steps
-            )
-            or (
-                epoch_ended
-                and asked.every_epochs is not None
-                and run.epoch - self._epoch >= asked.every_epochs
-            )
+            (seconds is not None and time.perf_counter() - self._written >= seconds)
+            or (steps is not None and run.step // steps > self._step // steps)
+            or (epoch_ended and epochs is not None and run.epoch // epochs > self._epoch // epochs)
         )
 
     def keep(self, position: Position) -> None:
@@ -136,8 +130,8 @@ class _Writer:
             write(path, self._network, self._run, position)
         except WouldOverwriteError:
             raise WouldOverwriteError(
-                f"another run writes its checkpoints to {self._folder} too: {path.name} is there already. Give "
-                "each run a folder of its own."
+                f"another run writes its checkpoints to {self._folder} too: {path.name} is there already. "
+                "Give each run a folder of its own."
             ) from None
         self._number += 1
         self._step, self._epoch = position.numbers.step, position.epoch
@@ -227,8 +221,8 @@ def _check_unused(asked: Checkpoint) -> None:
     if asked.overwrite or not _files(Path(asked.folder)):
         return
     raise WouldOverwriteError(
-        f"{asked.folder} holds checkpoints of another run. Go on from them with resume=True (--resume), or give "
-        "another folder, or replace them: Checkpoint(…, overwrite=True) (--force)."
+        f"{asked.folder} holds checkpoints of another run. Go on from them with resume=True (--resume), or "
+        "give another folder, or replace them: Checkpoint(…, overwrite=True) (--force)."
     )
 
 
@@ -238,7 +232,7 @@ def _check_unused(asked: Checkpoint) -> None:
 def _load(source: Path, plan: FitPlan, must_be: bool) -> Saved | None:
     """Return the newest checkpoint that is whole; None where there is none, and none must be."""
     model = plan.draft.model
-    if not source.is_dir() and (must_be or source.exists()):
+    if source.is_file():
         return read(source, model)
     files = [path for _, path in reversed(_files(source))]
     if not files:

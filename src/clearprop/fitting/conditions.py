@@ -31,6 +31,8 @@ _ADVICE = {
     "dtype": "Use that dtype",
 }
 
+_FIRST = ("engine", "dtype")  # of what differs with these, nothing else is worth a word
+
 _CORE_NAMES = [f"{first}openblas_get_corename{last}" for first in ("scipy_", "") for last in ("64_", "")]
 """What the function is called in the builds of OpenBLAS that NumPy comes with."""
 
@@ -104,7 +106,8 @@ def first_other(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     >>> first_other({"instruction_set": "avx512"}, {"instruction_set": "avx2"})
     "its instruction_set was 'avx512', here it is 'avx2'. Set CLEARPROP_ISA=avx512"
     """
-    for name, there in then.items():
+    for name in sorted(then, key=lambda name: (name not in _FIRST, name)):
+        there = then[name]
         if now.get(name) != there:
             advice = _ADVICE.get(name, "Use that one").format(there=there)
             return f"its {name} was {there!r}, here it is {now.get(name)!r}. {advice}"

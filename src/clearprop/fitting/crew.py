@@ -47,7 +47,8 @@ def run_plans(
     if show is not None:
         show.begin(sum(plan.options.epochs for plan in plans), len(plans))
     try:
-        with InterruptGuard(crew.stop) as guard:
+        keeping = any(plan.keeper is not None for plan in plans)
+        with InterruptGuard(crew.stop, terminate=keeping) as guard:
             try:
                 for number in range(workers):
                     if not _began(crew, number, pool):
@@ -61,7 +62,9 @@ def run_plans(
                     show.update(*crew.news())
             except BaseException:
                 crew.stop("interrupted")
-                if not guard.interrupted:  # an error of our own, or of a program's own signal handler
+                if not (
+                    guard.interrupted or guard.terminated
+                ):  # an error of our own, or of a program's own signal handler
                     for thread in pool:
                         if thread.is_alive():  # one that was never started cannot be joined
                             thread.join()
@@ -71,8 +74,7 @@ def run_plans(
             show.end()
     if crew.fatal is not None:
         raise crew.fatal
-    if guard.interrupted:
-        raise KeyboardInterrupt
+    guard.raise_if_stopped()
     return crew.failures
 
 

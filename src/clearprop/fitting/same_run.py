@@ -149,7 +149,7 @@ def check_epochs(plan: FitPlan, then: int, position: Position, path: str) -> Non
         ]
         if done and rates[0] != rates[1]:
             raise OptionError(
-                f"the run in {path} cannot be resumed with epochs={now}: its schedule {schedule.name!r} spreads "
-                f"over all {then} epochs, so the steps that are done would have had other rates. Give "
-                f"epochs={then}."
+                f"the run in {path} cannot be resumed with epochs={now}: its schedule {schedule.name!r} "
+                f"spreads over all {then} epochs, so the steps that are done would have had other rates. "
+                f"Give epochs={then}."
             )

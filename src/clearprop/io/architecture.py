@@ -112,7 +112,7 @@ def first_difference(model: Model, data: Any) -> str | None:
     >>> from clearprop.layers import Dense
     >>> data = {"layers": [describe(Dense(2, "relu", n_in=1))], "cost": describe(costs.make("quadratic"))}
     >>> first_difference(Model((Dense(2, "tanh", n_in=1),), costs.make("quadratic")), data)
-    "layers[1] has the activation {'kind': 'activation', 'name': 'relu'}, here {'kind': 'activation', 'name': 'tanh'}"
+    "layers[1] has the activation 'relu', here 'tanh'"
     """
     here = _describe_all(model.layers, model.cost)
     there = data if isinstance(data, dict) else {}
@@ -133,7 +133,10 @@ def _differing(where: str, there: Any, here: dict[str, Any]) -> str:
         name = there.get("name") if isinstance(there, dict) else there
         return f"{where} is {name!r}, here {here['name']!r}"
     option = next(key for key in {**here, **there} if here.get(key) != there.get(key))
-    return f"{where} has the {option} {there.get(option)!r}, here {here.get(option)!r}"
+    one, other = there.get(option), here.get(option)
+    if isinstance(one, dict) and isinstance(other, dict) and one.get("name") != other.get("name"):
+        one, other = one.get("name"), other.get("name")
+    return f"{where} has the {option} {one!r}, here {other!r}"
 
 
 def _inside(value: Any) -> Iterator[Described]:

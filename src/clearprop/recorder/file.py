@@ -22,6 +22,7 @@ from clearprop.recorder.course import Course, OwnOrder
 from clearprop.recorder.recording import Recording
 from clearprop.recorder.snapshots import Snapshots
 from clearprop.schedules import schedules
+from clearprop.training.batches import Part
 from clearprop.training.data import Examples
 from clearprop.training.fingerprint import check_data, check_validation, fingerprint
 from clearprop.training.options import PLAIN_OPTIONS, FitOptions, options_as_data

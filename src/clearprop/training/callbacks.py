@@ -49,9 +49,9 @@ class Callback:
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must hold of this callback: plain data and arrays by name, {} for nothing.
 
-        Asked between steps. Numbers, text, None, lists and dictionaries come back as they were, arrays bit for
-        bit. A callback that counts or remembers something from step to step must have it, or a run that is
-        resumed is not the one that was stopped.
+        Asked between steps. Numbers, text, None, lists and dictionaries come back as they were, arrays bit
+        for bit. A callback that counts or remembers something from step to step must have it, or a run that
+        is resumed is not the one that was stopped.
         """
         return {}
 

@@ -25,11 +25,12 @@ from clearprop.training.batches import Batch, Batches, Orders
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_divergence
+from clearprop.training.epoch_row import epoch_row
 from clearprop.training.evaluations import Evaluations
 from clearprop.training.features import all_finite
 from clearprop.training.history import History, Row
 from clearprop.training.interrupt import InterruptGuard
-from clearprop.training.measure import Recent, Tally, join, join_records, measure, step_sums
+from clearprop.training.measure import Recent, Tally, join, join_records, step_sums
 from clearprop.training.minimization import minimize
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
@@ -42,8 +43,7 @@ __all__ = ["TrainingRun"]
 
 _BLOCK_SECONDS = 0.05
 _BLOCK_STEPS = 1000
-_SIGNALS = ("interrupted", "terminated")
-_FROM_OUTSIDE = (*_SIGNALS, "time limit")
+_FROM_OUTSIDE = ("interrupted", "terminated", "time limit")
 
 
 @dataclass
@@ -106,6 +106,11 @@ class TrainingRun:
     def stop_reason(self) -> str:
         """Why training ends after the step at hand, "" while it goes on."""
         return self.ended_by or self.cut_by
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal has come: what takes its time is left out from then on."""
+        return self.cut_by in ("interrupted", "terminated")
 
     def run(self) -> History:
         """Train and return the history. Ctrl-C ends it after the step at hand: KeyboardInterrupt."""
@@ -357,6 +362,7 @@ class TrainingRun:
         self.roll(sizes, costs, step_sums(correct, None, sizes))
 
     def correct(self, record: Any, y: Array) -> Array:
+        """Return which examples are right, (n,); none where there are no classes."""
         if not self.targets.is_classification:
             return np.zeros(len(y), dtype=bool)
         return self.targets.correct(record.a, y)
@@ -378,25 +384,8 @@ class TrainingRun:
         What cuts the epoch short before its row is whole ends it here and now, but not for the keeper: a run
         that goes on from there ends the epoch as if nothing had been.
         """
-        row: Row = {
-            "epoch": self.epoch,
-            "step": self.step,
-            "seconds": time.perf_counter() - self.started,
-            "eta": self.eta,
-            "cost": tally.cost / tally.examples,
-        }
-        if self.targets.is_classification:
-            row["accuracy"] = tally.correct / tally.examples
-        row |= tally.measured(self.options.metrics)
-        if self.options.penalty.active:
-            n = self.n_examples or tally.examples
-            divisor = self.options.penalty.divisor(examples=n, batch=min(self.options.batch_size, n))
-            row["penalty"] = float(
-                self.options.penalty.value(self.state.theta, self.options.decay, divisor=divisor)
-            )
-        if self.validation is not None:
-            row |= self._validate(self.validation)
-        self.cut_short = self.cut_by in _SIGNALS  # asked once: whoever asks must get the same answer
+        row = epoch_row(self, tally)
+        self.cut_short = self.interrupted  # asked once: whoever asks must get the same answer
         self._kept_at_cut = bool(self.cut_by)
         if self._kept_at_cut:
             self.offer_position(tally, ended=True)
@@ -408,16 +397,3 @@ class TrainingRun:
             self.schedule_state = schedule.observe(self.schedule_state, row.get("val_cost", row["cost"]))
             if self.schedule_state.get("exhausted"):
                 self.stop("rate exhausted")
-
-    def _validate(self, examples: Examples) -> Row:
-        """Return the figures of the validation data, none if Ctrl-C came before or meanwhile."""
-        measured = measure(
-            self.engine,
-            self.model,
-            self.state,
-            self.targets,
-            examples,
-            self.options.metrics,
-            cancelled=lambda: self.cut_by in _SIGNALS,
-        )
-        return {f"val_{name}": value for name, value in measured.items()}

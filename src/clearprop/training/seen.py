@@ -126,9 +126,9 @@ class BatchesSeen:
                     break
             self._rest = epoch, rest
         ours = self.state()
-        compared = ("now", "count") if within and first == epoch else ("last",)
-        if within and first != epoch:
-            compared = ("now", "count", "earlier")
+        compared: tuple[str, ...] = ("last",) if first == epoch and epoch > 1 else ("earlier",)
+        if within:
+            compared = ("now", "count") if first == epoch else ("now", "count", "earlier")
         if epoch and any(ours[name] != state[name] for name in compared):
             raise DataError(
                 f"this run cannot be resumed with this iterable of batches: up to epoch {epoch} it does not "

@@ -1,0 +1,55 @@
+"""The row of the history that an epoch gives."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from clearprop.training.data import Examples
+from clearprop.training.history import Row
+from clearprop.training.measure import Tally, measure
+
+if TYPE_CHECKING:
+    from clearprop.training.loop import TrainingRun
+
+__all__ = ["epoch_row"]
+
+
+def epoch_row(run: TrainingRun, tally: Tally) -> Row:
+    """Return the figures of an epoch, validation included, as one row; see `History`."""
+    row: Row = {
+        "epoch": run.epoch,
+        "step": run.step,
+        "seconds": time.perf_counter() - run.started,
+        "eta": run.eta,
+        "cost": tally.cost / tally.examples,
+    }
+    if run.targets.is_classification:
+        row["accuracy"] = tally.correct / tally.examples
+    row |= tally.measured(run.options.metrics)
+    if run.options.penalty.active:
+        row["penalty"] = _penalty(run, tally)
+    if run.validation is not None:
+        row |= _validated(run, run.validation)
+    return row
+
+
+def _penalty(run: TrainingRun, tally: Tally) -> float:
+    options = run.options
+    n = run.n_examples or tally.examples
+    divisor = options.penalty.divisor(examples=n, batch=min(options.batch_size, n))
+    return float(options.penalty.value(run.state.theta, options.decay, divisor=divisor))
+
+
+def _validated(run: TrainingRun, examples: Examples) -> Row:
+    """Return the figures of the validation data, none if a signal came before or meanwhile."""
+    measured = measure(
+        run.engine,
+        run.model,
+        run.state,
+        run.targets,
+        examples,
+        run.options.metrics,
+        cancelled=lambda: run.interrupted,
+    )
+    return {f"val_{name}": value for name, value in measured.items()}
