@@ -24,13 +24,15 @@ from trust import (
     registry,
     table,
 )
+from trust.forge import sign, take_apart
 from trust.frame import Figure, Result, Test, command, measured
 from trust.planted import SOUND, WRITERS
-from trust.samples import saved_network
+from trust.samples import recording, saved_network
 from trust.watch import Cost, Forbidden, cost_of, only_reading
 
 import clearprop as cp
 from clearprop import io
+from clearprop.errors import FileFormatError
 
 ROOT = Path(__file__).resolve().parent.parent
 with_shim = pytest.mark.skipif(
@@ -156,6 +158,17 @@ def test_a_miss_by_noise_is_tried_again() -> None:
 
     assert cost_of(work, Cost(1.0, 10_000)).bytes <= 10_000
     assert len(tries) == 2
+
+
+@pytest.mark.parametrize("extra", [0.5, [], {"recording": 1}, {"recording": {"data": 0.5}}])
+def test_a_recording_of_another_content_is_refused_by_name(tmp_path, extra) -> None:
+    sample, path = recording(0), tmp_path / "run.safetensors"
+    sample.save(path, False)
+    parts = take_apart(path.read_bytes())
+    parts.header["__metadata__"]["extra"]["extra"] = extra
+    path.write_bytes(sign(*parts))
+    with pytest.raises(FileFormatError):
+        sample.load(path)
 
 
 # Saves -------------------------------------------------------------------------------------------
