@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from clearprop.checks import as_whole
-from clearprop.errors import ClearpropError, FileFormatError
+from clearprop.arrays import Array
+from clearprop.checks import as_choice, as_whole
+from clearprop.engines import engine_names
+from clearprop.errors import ClearpropError, DTypeError, FileFormatError, ShapeError
 from clearprop.io import LoadedModel, load_model, save_model
+from clearprop.random import Purpose, stream
 from clearprop.training.data import Affine
 from clearprop.training.penalties import penalties
-from clearprop.training.targets import Targets
+from clearprop.training.targets import Targets, check_classes
 
 if TYPE_CHECKING:
     from clearprop.network import Network
@@ -70,24 +73,45 @@ def restore(network: Network, loaded: LoadedModel, path: str | Path) -> Network:
 
     Errors: `FileFormatError` for content that `save` did not write.
     """
-    content, tensors = loaded.extra, loaded.extra_tensors
     try:
-        network.seed, network.engine, network.task = content["seed"], content["engine"], content["task"]
-        network.classes = None if content["classes"] is None else tuple(content["classes"])
-        network.preprocessing = content["preprocessing"]
-        if "shift" in tensors:
-            network.preprocessing = Affine(tensors["shift"], tensors["factor"])
-        if content["targets"] is not None:
-            network.targets = Targets.from_config(content["targets"])
-        network.frozen = tuple(content["frozen"])
-        network.penalty = penalties.make(content["penalty"])
-        network.extra = dict(content["extra"])
-        # Older files have neither.
-        network.epochs_trained = as_whole("epochs_trained", content.get("epochs_trained", 0), at_least=0)
-        network.steps_trained = as_whole("steps_trained", content.get("steps_trained", 0), at_least=0)
+        _give(network, loaded.extra, loaded.extra_tensors)
     except (KeyError, TypeError, ValueError, ClearpropError) as error:
         raise FileFormatError(
             f"{Path(path)} holds an architecture and parameters, but not what a network saves besides them: "
             f"{type(error).__name__}: {error}. clearprop.io.load_model reads what is there."
         ) from None
     return network
+
+
+def _give(network: Network, content: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+    """Set what the content says, everything checked as if the user had said it."""
+    model = network.model
+    stream(content["seed"], Purpose.INITIAL_WEIGHTS)  # refuses what no seed is
+    network.seed = content["seed"]
+    network.engine = as_choice("engine", content["engine"], ("auto", *engine_names()))
+    network.classes = check_classes(content["classes"], content["task"])
+    network.task = content["task"]
+    network.preprocessing = _preprocessing(content["preprocessing"], tensors, network)
+    if content["targets"] is not None:
+        network.targets = Targets.from_config(content["targets"])
+        if network.targets.n_out != model.n_out:
+            raise ShapeError(f"targets of {network.targets.n_out} outputs; the last layer has {model.n_out}")
+    frozen = content["frozen"]
+    if not isinstance(frozen, list) or not all(isinstance(pattern, str) for pattern in frozen):
+        raise DTypeError(f"frozen must be a list of addresses. Got {frozen!r}.")
+    network.frozen = tuple(frozen)
+    network.penalty = penalties.make(content["penalty"])
+    if not isinstance(content["extra"], dict):
+        raise DTypeError(f"extra must be a dictionary. Got {content['extra']!r}.")
+    network.extra = dict(content["extra"])
+    # Older files have neither.
+    network.epochs_trained = as_whole("epochs_trained", content.get("epochs_trained", 0), at_least=0)
+    network.steps_trained = as_whole("steps_trained", content.get("steps_trained", 0), at_least=0)
+
+
+def _preprocessing(kind: Any, tensors: Mapping[str, Array], network: Network) -> str | Affine | None:
+    if "shift" in tensors:
+        affine = Affine(tensors["shift"], tensors["factor"])
+        affine.check(cast(int, network.model.layers[0].n_in))
+        return affine
+    return None if kind is None else as_choice("preprocessing", kind, ("standardize",))

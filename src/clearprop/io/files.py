@@ -175,7 +175,7 @@ def replace_text(path: AnyPath, text: str, *, overwrite: bool = False) -> None:
 
 def _checked_target(asked: Path, overwrite: bool) -> Path:
     """Return the file that will be written: what `asked` names, behind symbolic links."""
-    target = Path(os.path.realpath(asked))
+    target = _behind_links(asked)
     if not target.parent.is_dir():
         raise MissingFileError(
             f"{asked} cannot be written: there is no folder {target.parent}. Make it first."
@@ -188,6 +188,13 @@ def _checked_target(asked: Path, overwrite: bool) -> Path:
         if not target.is_file():  # renaming would put a file in the place of a device
             raise UnwritableFileError(f"{asked} is a pipe or a device. Give the path of a regular file.")
     return target
+
+
+def _behind_links(asked: Path) -> Path:
+    try:
+        return Path(os.path.realpath(asked, strict=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return Path(os.path.realpath(asked))  # strict is for files that exist: a link must not be overlooked
 
 
 def _write_new(path: Path, chunks: Iterable[Chunk]) -> None:

@@ -218,7 +218,7 @@ def _read_header(file: BinaryIO, size: int, where: str) -> bytes:
             f"{where} is not a safetensors file{_looks_like(prefix)}: its first 8 bytes promise a header of "
             f"{length} bytes, and {MAX_HEADER} are allowed."
         )
-    header = file.read(length)
+    header = file.read(min(length, size))  # no more memory than the file has bytes, whatever it promises
     if header and not header.startswith(b"{"):
         raise FileFormatError(
             f"{where} is not a safetensors file{_looks_like(prefix)}: it has no JSON header."

@@ -143,7 +143,8 @@ def load_recording(
     (True, range(1, 36))
     """
     loaded = load_model(path, custom=custom)
-    about = loaded.extra.get("extra", {}).get("recording")
+    extra = loaded.extra.get("extra")
+    about = extra.get("recording") if isinstance(extra, dict) else None
     tensors = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in loaded.extra_tensors.items()
@@ -168,7 +169,7 @@ def load_recording(
         if validation is not None:
             check_validation(about["validation"], fingerprint(validation), str(path), X_val is not None)
         return _recording(network, data.examples, data.targets, validation, about, tensors, exact)
-    except (KeyError, TypeError, ValueError, IndexError, ClearpropError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ClearpropError) as error:
         if isinstance(error, DataError | UnsupportedError):
             raise
         raise FileFormatError(

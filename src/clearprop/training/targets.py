@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 
 from clearprop.activations import ActivationFunction
 from clearprop.arrays import Array
-from clearprop.checks import as_choice
+from clearprop.checks import as_choice, as_flag, as_number, as_whole
 from clearprop.costs import Cost
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError
 from clearprop.training.labels import as_targets, family, plain_values
@@ -20,6 +21,7 @@ from clearprop.training.labels import as_targets, family, plain_values
 __all__ = ["TASKS", "Targets", "check_classes"]
 
 TASKS = ("classification", "regression")
+_DTYPE = re.compile(r"[<>|=]?[A-Za-z]+[0-9]*_?")  # one type: commas would make a record
 _KINDS = ("classes", "binary", "onehot", "multilabel", "real")
 
 
@@ -266,10 +268,33 @@ class Targets:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Targets:
-        """Return the targets that `config` describes."""
-        if config.get("kind") not in _KINDS:
-            raise DataError(f"unknown kind of targets {config.get('kind')!r}.")
-        return cls(**{**config, "classes": tuple(config["classes"])})
+        """Return the targets that `config` describes.
+
+        Errors: `DTypeError`, `OptionError` and, for missing and unknown names, `KeyError` and `TypeError`.
+        """
+        if not isinstance(config, dict) or not isinstance(config["classes"], list | tuple):
+            raise DTypeError(f"targets must be described by names, with a list of classes. Got {config!r}.")
+        targets = cls(**{**config, "classes": tuple(config["classes"])})
+        _check(targets)
+        return targets
+
+
+def _check(targets: Targets) -> None:
+    """Raise `DTypeError` or `OptionError` for targets that nobody's y can have meant."""
+    kind = as_choice("the kind of targets", targets.kind, _KINDS)
+    n_out = as_whole("n_out of targets", targets.n_out, at_least=1)
+    as_choice("low of targets", str(as_number("low of targets", targets.low)), ("0.0", "-1.0"))
+    as_flag("vector of targets", targets.vector)
+    if not isinstance(targets.dtype, str) or not _DTYPE.fullmatch(targets.dtype):
+        raise OptionError(f"the dtype of targets must be the name of one. Got {targets.dtype!r}.")
+    np.dtype(targets.dtype)
+    wanted = {"classes": n_out, "onehot": n_out, "binary": 2}.get(kind, 0)
+    plain = all(isinstance(label, str | int | float) for label in targets.classes)
+    if not plain or len(set(targets.classes)) != wanted or (kind == "binary" and n_out != 1):
+        raise OptionError(
+            f"targets of the kind {kind!r} and n_out={n_out} have {wanted} different labels as classes. Got "
+            f"{list(targets.classes)!r}."
+        )
 
 
 def check_classes(classes: Sequence[Any] | None, task: str | None) -> tuple[Any, ...] | None:

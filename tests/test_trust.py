@@ -1,0 +1,306 @@
+"""The tests of trust/, each with a tiny count, and each with a fault that it must catch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from trust import __main__ as runner
+from trust import (
+    bit_flips,
+    crafted_files,
+    failing_calls,
+    full_disk,
+    kill,
+    mutated_files,
+    page,
+    power_loss,
+    registry,
+    table,
+)
+from trust.forge import sign, take_apart
+from trust.frame import Figure, Result, Test, command, measured
+from trust.planted import SOUND, WRITERS
+from trust.samples import recording, saved_network
+from trust.watch import Cost, Forbidden, cost_of, only_reading
+
+import clearprop as cp
+from clearprop import io
+from clearprop.errors import FileFormatError
+
+ROOT = Path(__file__).resolve().parent.parent
+with_shim = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None,
+    reason="the calls of a process are broken by a library before libc's: Linux and a C compiler are needed",
+)
+
+
+def small(load=cp.load):
+    """Return what `samples` returns, with the smallest network alone."""
+    return lambda seed: [saved_network(cp.Network([1, 1], seed=seed))._replace(load=load)]
+
+
+def careless(path):
+    """Load the arrays of a file without a look at its checksum, as many a loader does."""
+    return io.safetensors.arrays(io.safetensors.read_raw(path))
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def test_bit_flips(monkeypatch) -> None:
+    monkeypatch.setattr(bit_flips, "samples", small())
+    result = bit_flips.run(1, 0)
+    assert result.passed, result.failures
+    assert result.figures[0].value > 1000
+
+
+def test_bit_flips_catch_a_loader_without_a_checksum(monkeypatch) -> None:
+    monkeypatch.setattr(bit_flips, "samples", small(careless))
+    result = bit_flips.run(1, 0)
+    assert not result.passed
+    assert any("accepted" in failure for failure in result.failures)
+
+
+def test_crafted_files() -> None:
+    result = crafted_files.run(1, 0)
+    assert result.passed, result.failures
+
+
+def test_crafted_files_catch_a_careless_loader() -> None:
+    failures = crafted_files.run(1, 0, careless).failures
+    assert any("accepted" in failure for failure in failures)
+
+
+def test_mutated_files() -> None:
+    result = mutated_files.run(300, 0)
+    assert result.passed, result.failures
+
+
+def importing(path):
+    """Load a network, and import a module that nothing has imported yet."""
+    sys.modules.pop("symtable", None)
+    __import__("symtable")
+    return cp.load(path)
+
+
+def running(path):
+    """Load a network and compile something."""
+    compile("1 + 1", "a file", "eval")
+    return cp.load(path)
+
+
+def opening(path):
+    """Load a network and look at another file."""
+    Path(__file__).read_bytes()
+    return cp.load(path)
+
+
+def swallowing(path):
+    """Open another file and hide that it was forbidden."""
+    with contextlib.suppress(BaseException):
+        Path(__file__).read_bytes()
+    return cp.load(path)
+
+
+def hungry(path):
+    """Load a network, holding 8 MB meanwhile."""
+    held = bytearray(8_000_000)
+    return cp.load(path) if held else None
+
+
+def slow(path):
+    """Load a network after 60 ms of work."""
+    end = time.thread_time() + 0.06
+    while time.thread_time() < end:
+        pass
+    return cp.load(path)
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        (importing, "forbidden: import"),
+        (running, "forbidden: compile"),
+        (opening, "forbidden: open"),
+        (swallowing, "forbidden: open"),
+        (hungry, "bytes"),
+        (slow, "ms of processor time"),
+        (careless, "accepted, though"),
+    ],
+)
+def test_mutated_files_catch(load, words) -> None:
+    result = mutated_files.run(12 if load is not careless else 100, 0, load)
+    assert not result.passed
+    assert any(words in failure for failure in result.failures), result.failures[:3]
+
+
+def test_only_reading_allows_the_file_itself(tmp_path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    with only_reading(path):
+        assert path.read_bytes() == b"abc"
+    with pytest.raises(Forbidden, match="open"), only_reading(path):
+        path.write_bytes(b"")
+
+
+def test_a_miss_by_noise_is_tried_again() -> None:
+    tries = []
+
+    def work() -> None:
+        tries.append(bytearray(1_000_000 if not tries else 10))
+
+    assert cost_of(work, Cost(1.0, 10_000)).bytes <= 10_000
+    assert len(tries) == 2
+
+
+@pytest.mark.parametrize("extra", [0.5, [], {"recording": 1}, {"recording": {"data": 0.5}}])
+def test_a_recording_of_another_content_is_refused_by_name(tmp_path, extra) -> None:
+    sample, path = recording(0), tmp_path / "run.safetensors"
+    sample.save(path, False)
+    parts = take_apart(path.read_bytes())
+    parts.header["__metadata__"]["extra"]["extra"] = extra
+    path.write_bytes(sign(*parts))
+    with pytest.raises(FileFormatError):
+        sample.load(path)
+
+
+# Saves -------------------------------------------------------------------------------------------
+
+
+@with_shim
+def test_failing_calls() -> None:
+    result = failing_calls.run(1, 0, SOUND)
+    assert result.passed, result.failures
+
+
+@with_shim
+@pytest.mark.parametrize("writer", ["in_place", "deleted_first"])
+def test_failing_calls_catch(writer) -> None:
+    assert failing_calls.run(1, 0, writer).failures
+
+
+@with_shim
+def test_full_disk() -> None:
+    result = full_disk.run(1, 0, SOUND)
+    assert result.passed, result.failures
+
+
+@with_shim
+def test_full_disk_catches_a_writer_in_place() -> None:
+    assert any("neither" in failure for failure in full_disk.run(1, 0, "in_place").failures)
+
+
+@with_shim
+def test_power_loss() -> None:
+    result = power_loss.run(1, 0, planted=("without_fsync",))
+    assert result.passed, result.failures
+
+
+@with_shim
+@pytest.mark.parametrize("writer", WRITERS)
+def test_power_loss_catches(writer) -> None:
+    _, failures = power_loss.under_shim("trust.power_loss", "inside", 1, 0, writer)
+    assert failures
+
+
+@with_shim
+def test_power_loss_does_not_catch_a_sound_writer() -> None:
+    found, failures = power_loss.under_shim("trust.power_loss", "inside", 1, 0, SOUND)
+    assert not failures
+    assert found["states"] > 10
+
+
+@with_shim
+def test_kill() -> None:
+    result = kill.run(3, 0)
+    assert not result.failures
+    assert result.figures[0].value >= 3
+
+
+@with_shim
+def test_kill_catches_other_bits() -> None:
+    assert "other bits" in kill.run(1, 0, forgetful=True).failures[0]
+
+
+# The frame ---------------------------------------------------------------------------------------
+
+
+def a_test(*figures: Figure, failures: tuple[str, ...] = ()) -> Test:
+    return Test("crafted_files", "all is well", lambda count, seed: Result(figures, failures), 1, 2)
+
+
+def test_a_result_without_a_gate_has_not_passed() -> None:
+    assert not Result((Figure("told", 1),)).passed
+    assert not Result(()).passed
+    assert Result((Figure("held", 1, at_least=1), Figure("told", 1))).passed
+    assert not Result((Figure("held", 1, at_least=1),), ("a failure",)).passed
+    assert not Result((Figure("held", float("nan"), at_least=1),)).passed
+
+
+def test_a_command_ends_with_1_where_a_gate_is_missed(capsys) -> None:
+    assert command(a_test(Figure("accepted", 0, at_most=0)), []) == 0
+    assert command(a_test(Figure("accepted", 1, at_most=0), failures=("file 3",)), ["--seed", "4"]) == 1
+    said = capsys.readouterr().out
+    assert "MISSED" in said
+    assert "file 3" in said
+    assert "python -m trust.crafted_files --seed 4 --count 1" in said
+
+
+def test_the_table_without_rich(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(table.importlib.util, "find_spec", lambda name: None)
+    table.print_table([measured(a_test(Figure("accepted", 0, at_most=0)), 5, 0)])
+    assert "accepted" in capsys.readouterr().out
+
+
+def test_every_module_that_is_named_is_a_test() -> None:
+    for name in registry.NAMES:
+        test = registry.find(name)
+        assert test.name == name
+        assert 0 < test.short <= test.long
+
+
+def test_the_runner_prints_figures_and_fails_with_a_crash(monkeypatch, capsys) -> None:
+    assert runner.main(["--only", "crafted_files", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [result["name"] for result in report["results"]] == ["crafted_files"]
+    gone = subprocess.CompletedProcess([], -9, "", "Killed")
+    monkeypatch.setattr(runner.subprocess, "run", lambda *a, **k: gone)
+    assert runner.main(["--only", "crafted_files"]) == 1
+    assert "ended with the exit code -9" in capsys.readouterr().out
+
+
+def test_the_list_of_tests(capsys) -> None:
+    assert runner.main(["--list"]) == 0
+    assert capsys.readouterr().out.count("\n") == len(registry.NAMES)
+
+
+# The page ----------------------------------------------------------------------------------------
+
+
+def test_the_page_names_every_test() -> None:
+    text = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
+    for name in registry.NAMES:
+        assert f"`{name}`" in text
+
+
+def test_figures_are_put_into_the_page(tmp_path, capsys) -> None:
+    report, copy = tmp_path / "long.json", tmp_path / "trust.md"
+    shutil.copy(ROOT / "docs" / "trust.md", copy)
+    found = measured(a_test(Figure("accepted", 0, at_most=0)), 5, 0)
+    told = {"command": "python -m trust --long", "commit": "abc", "date": "2026-01-02", "machine": "M"}
+    report.write_text(
+        json.dumps(told | {"python": "3.12", "seconds": 60, "passed": True, "results": [found]})
+    )
+    assert page.main([str(report), "--page", str(copy)]) == 0
+    text = copy.read_text(encoding="utf-8")
+    assert "python -m trust --long" in text
+    assert "| `crafted_files` | accepted | 0 | ≤ 0 | met |" in text
+    assert page.main([str(report), "--page", str(copy)]) == 0
+    assert copy.read_text(encoding="utf-8") == text
