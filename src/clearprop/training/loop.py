@@ -21,7 +21,7 @@ from clearprop.arrays import Array
 from clearprop.engines import Engine, Pass
 from clearprop.errors import DataError, DivergenceError, OptionError
 from clearprop.model import Draws, Gradient, Model, State
-from clearprop.training.batches import Batch, Batches, Orders, whole_batch
+from clearprop.training.batches import Batch, Batches, Orders, weighed, whole_batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_divergence, explain_first_pass
@@ -172,7 +172,10 @@ class TrainingRun:
         weights: list[Array] = []
         for batch in itertools.islice(source, self._steps_in_block):
             self._snapshot.batches.append(batch if self.fetch is None else batch.examples)
-            outputs.append(self.one_step(batch))
+            batch, size = weighed(batch, self.options)
+            if self.options.penalty_as_seen:
+                tally.add_penalties([self._penalty(size, size)], [len(batch.y)])
+            outputs.append(self.one_step(batch, size))
             targets.append(batch.y)
             if batch.weights is not None:
                 weights.append(batch.weights)
@@ -200,7 +203,13 @@ class TrainingRun:
         wanted = int(_BLOCK_SECONDS / per_step) if per_step > 0 else _BLOCK_STEPS
         return max(1, min(_BLOCK_STEPS, wanted, 2 * steps))
 
-    def one_step(self, batch: Batch) -> Any:
+    def _penalty(self, batch: float, examples: float) -> float:
+        """Return the penalty of the parameters as they are, for a batch and a stream of these sizes."""
+        penalty, decay = self.options.penalty, self.options.decay
+        divisor = penalty.divisor(examples=self.n_examples or examples, batch=batch)
+        return float(penalty.value(self.state.theta, decay, divisor=divisor))
+
+    def one_step(self, batch: Batch, size: float) -> Any:
         """Gradient, penalty, clipping, update: the whole of one step. Return the last layer's record."""
         result = self.engine.gradient(
             self.model,
@@ -212,15 +221,15 @@ class TrainingRun:
             self._gradient,
         )
         due = [c for c in self._stepwise if (self.step + 1) % c.every == 0] if self._stepwise else ()
-        self.apply(result, len(batch.y), due)
+        self.apply(result, size, due)
         if due:
             self.note_position()
         for callback in due:
             callback.on_step_end(self)
         return result.output
 
-    def apply(self, result: Pass, n: int, callbacks: Sequence[Callback] = ()) -> None:
-        """Update theta and the buffers from the gradient of one batch of n examples."""
+    def apply(self, result: Pass, n: float, callbacks: Sequence[Callback] = ()) -> None:
+        """Update theta and the buffers from the gradient of one batch of n examples, or of that weight."""
         options, state = self.options, self.state
         if callbacks or options.shapes_gradient:
             self._shape_gradient(result.gradient, n, callbacks)
@@ -241,7 +250,7 @@ class TrainingRun:
         if result.buffers is not state.buffers:
             state.buffers[:] = result.buffers
 
-    def _shape_gradient(self, gradient: Array, n: int, callbacks: Sequence[Callback]) -> None:
+    def _shape_gradient(self, gradient: Array, n: float, callbacks: Sequence[Callback]) -> None:
         """Add the penalty's gradient, show the sum to callbacks, and clip it."""
         options = self.options
         if options.penalty.active:
@@ -317,11 +326,9 @@ class TrainingRun:
             row["accuracy"] = tally.correct / tally.examples
         row |= tally.measured(self.options.metrics)
         if self.options.penalty.active:
-            n = self.n_examples or tally.examples
-            divisor = self.options.penalty.divisor(examples=n, batch=min(self.options.batch_size, n))
-            row["penalty"] = float(
-                self.options.penalty.value(self.state.theta, self.options.decay, divisor=divisor)
-            )
+            n, seen = tally.examples, self.options.penalty_as_seen
+            at_end = min(self.options.batch_size, self.n_examples or n), n
+            row["penalty"] = tally.penalty / n if seen else self._penalty(*at_end)
         if self.validation is not None:
             row |= self._validate(self.validation)
         self.history.append(row)

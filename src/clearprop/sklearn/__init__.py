@@ -1,0 +1,28 @@
+"""scikit-learn estimators: its multi-layer perceptrons, trained by clearprop's network.
+
+``from clearprop.sklearn import MLPClassifier`` in the place of ``from sklearn.neural_network import …``: the
+parameters, attributes, methods, warnings and, with the same `random_state`, the loss curve are scikit-learn's.
+
+    mlp.py          the two public classes
+    base.py         the course of a fit
+    building.py     layers, cost and optimiser of an estimator's parameters
+    drawing.py      initial weights, orders and splits, drawn as scikit-learn draws them
+    course.py       what happens after each epoch: losses, scores, rates, when to stop
+    losses.py       the losses that are reported
+    minimizing.py   the solver "lbfgs"
+    outputs.py      predictions
+"""
+
+try:
+    import sklearn as _scikit_learn
+except ModuleNotFoundError:
+    from clearprop.errors import MissingDependencyError
+
+    raise MissingDependencyError(
+        "clearprop.sklearn needs scikit-learn. Run: pip install 'clearprop[sklearn]'"
+    ) from None
+
+from clearprop.sklearn.mlp import MLPClassifier, MLPRegressor
+
+del _scikit_learn
+__all__ = ["MLPClassifier", "MLPRegressor"]
