@@ -34,7 +34,6 @@ from clearprop.training.history import History
 from clearprop.training.loop import TrainingRun
 from clearprop.training.options import FitOptions
 from clearprop.training.penalties import Penalty
-from clearprop.training.weights import mean_one_in_steps
 
 __all__ = ["STOCHASTIC", "BaseMLP", "Data"]
 
@@ -158,13 +157,15 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _network_for(self, sizes: Sequence[int], first_pass: bool) -> Network:
         """Return the network that `coefs_` and `intercepts_` are views of; made where there is none yet."""
         if not first_pass and hasattr(self, "network_"):
+            # As in scikit-learn, where the best parameters are the very arrays that a warm start changes.
+            self._best_theta = None
             return self._synced()
         # SciPy's L-BFGS computes in float64, and so does all of this solver.
         dtype = np.float64 if self.solver == "lbfgs" else np.result_type(*self.coefs_)
         network = building.build_network(self, sizes, dtype)
         building.place_parameters(network, self.coefs_, self.intercepts_)
         self.network_ = network
-        self._best_theta = network.theta.copy()
+        self._best_theta: Array | None = network.theta.copy()
         self._expose()
         return network
 
@@ -216,7 +217,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        if held is not None:
+        if self._best_theta is not None and held is not None:
             network.theta[:] = self._best_theta
 
     def _split(self, data: Data) -> tuple[Data, Data]:
@@ -236,7 +237,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         return Data(*kept), Data(*held)
 
     def _course(self, data: Data, held: Data | None) -> Course:
-        loss = "cost" if self.out_activation_ == "identity" else "loss"
+        exact = self.out_activation_ == "identity" and self.network_.dtype == np.float64
+        loss = "cost" if exact else "loss"
         score = None
         if held is not None:
             y = self._held_targets(held.y)
@@ -380,8 +382,7 @@ def _weighing(orders: Orders, weights: Array) -> Orders:
 
     def checked(epoch: int) -> Any:
         for order, size in orders(epoch):
-            sums = mean_one_in_steps(weights[order], size)
-            if not np.isfinite(sums).all():
+            if not np.add.reduceat(weights[order], np.arange(0, len(order), size)).all():
                 raise ZeroDivisionError("Weights sum to zero, can't be normalized")
             yield order, size
 

@@ -1,6 +1,6 @@
 """The losses that the estimators report: those of scikit-learn, where they are those of the gradient.
 
-Probabilities are clipped to [epsilon, 1 - epsilon] of their dtype, and the Poisson loss has the constant that makes
+Logarithms and sums are float64, as scikit-learn's mostly are. Probabilities are clipped to [epsilon, 1 - epsilon] of their dtype, and the Poisson loss has the constant that makes
 it half a deviance; a cost of `clearprop.costs` has neither, so the loss is computed from the outputs. For squared
 errors of several outputs see docs/adr/0011-the-squared-loss-of-several-outputs.md.
 """
@@ -33,10 +33,10 @@ def log_loss(truth: Array, a: Array) -> Array:
     several = truth.ndim == 1 and a.shape[1] > 1
     if several:
         chosen = np.clip(a[np.arange(len(a)), truth], epsilon, 1 - epsilon)
-        return -np.log(chosen)
+        return -np.log(chosen.astype(np.float64))
     yes = truth.reshape(a.shape) == 1
     a = np.clip(a, epsilon, 1 - epsilon)
-    return -np.log(np.where(yes, a, 1 - a)).sum(axis=1)
+    return -np.log(np.where(yes, a, 1 - a).astype(np.float64)).sum(axis=1)
 
 
 def squared_loss(truth: Array, a: Array) -> Array:
@@ -45,7 +45,7 @@ def squared_loss(truth: Array, a: Array) -> Array:
     >>> squared_loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))
     array([2.])
     """
-    return 0.5 * ((a - truth) ** 2).sum(axis=1)  # type: ignore[no-any-return]
+    return 0.5 * ((a.astype(np.float64) - truth) ** 2).sum(axis=1)  # type: ignore[no-any-return]
 
 
 def poisson_loss(truth: Array, a: Array) -> Array:
@@ -54,6 +54,7 @@ def poisson_loss(truth: Array, a: Array) -> Array:
     >>> poisson_loss(np.array([[0.0], [3.0]]), np.array([[1.0], [3.0]]))
     array([1., 0.])
     """
+    a = a.astype(np.float64)
     return (xlogy(truth, truth / a) - truth + a).sum(axis=1)  # type: ignore[no-any-return]
 
 
