@@ -1,7 +1,8 @@
 """scikit-learn estimators: its multi-layer perceptrons, trained by clearprop's network.
 
-``from clearprop.sklearn import MLPClassifier`` in the place of ``from sklearn.neural_network import …``: the
-parameters, attributes, methods, warnings and, with the same `random_state`, the loss curve are scikit-learn's.
+``from clearprop.sklearn import MLPClassifier`` in the place of ``from sklearn.neural_network import …``:
+parameters, attributes, methods, warnings and, with the same `random_state`, the loss curve are
+scikit-learn's.
 
     mlp.py          the two public classes
     base.py         the course of a fit

@@ -158,14 +158,14 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         """Return the network that `coefs_` and `intercepts_` are views of; made where there is none yet."""
         if not first_pass and hasattr(self, "network_"):
             # As in scikit-learn, where the best parameters are the very arrays that a warm start changes.
-            self._best_theta = None
+            self._best_theta: Array | None = None
             return self._synced()
         # SciPy's L-BFGS computes in float64, and so does all of this solver.
         dtype = np.float64 if self.solver == "lbfgs" else np.result_type(*self.coefs_)
         network = building.build_network(self, sizes, dtype)
         building.place_parameters(network, self.coefs_, self.intercepts_)
         self.network_ = network
-        self._best_theta: Array | None = network.theta.copy()
+        self._best_theta = network.theta.copy()
         self._expose()
         return network
 
@@ -302,7 +302,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             fetch=lambda indices: example_batch(examples, indices),
             seed=network.seed,
             n_examples=n,
-            history=network.history,
+            history=network.history or History(),
             network=network,
             epochs_before=network.epochs_trained,
             steps_before=network.steps_trained,
@@ -349,8 +349,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     def _check_solver(self) -> bool:
         if self.solver not in STOCHASTIC:
             raise AttributeError(
-                "partial_fit is only available for stochastic optimizers. "
-                f"{self.solver} is not stochastic."
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
             )
         return True
 
@@ -391,7 +390,7 @@ def _weighing(orders: Orders, weights: Array) -> Orders:
 
 def _raise_non_finite(error: DivergenceError | None = None) -> NoReturn:
     message = (
-        "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        "preprocessed."
+        "Solver produced non-finite parameter weights. The input data may contain large values and need to "
+        "be preprocessed."
     )
     raise ValueError(message if error is None else f"{message} In detail: {error}") from error

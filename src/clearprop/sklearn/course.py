@@ -29,7 +29,7 @@ class Pace:
 
     optimizer: Optimizer
     rule: str
-    """"constant", "invscaling" or "adaptive"; only plain and momentum descent have another than "constant"."""
+    """"constant", "invscaling" or "adaptive"; "adam" has "constant" only."""
     power_t: float
     learning_rate: float
     steps: int = 0
@@ -41,7 +41,7 @@ class Pace:
             self.learning_rate = self.optimizer.eta / (examples + 1) ** self.power_t
 
     def may_go_on(self) -> tuple[bool, str]:
-        """Return whether "adaptive" goes on, at a fifth of the rate, where learning stood still; and in words."""
+        """Return whether "adaptive" goes on where learning stood still, at a fifth of the rate; and in words."""
         if self.rule != "adaptive":
             return False, "Stopping."
         if self.learning_rate <= _LOWEST_RATE:
@@ -122,7 +122,8 @@ class Course(Callback):
         what = "Training loss did not improve" if self.score is None else "Validation score did not improve"
         goes_on, words = self.pace.may_go_on()
         if estimator.verbose:
-            print(f"{what} more than tol={estimator.tol:f} for {estimator.n_iter_no_change} consecutive epochs. {words}")
+            patience = f"tol={estimator.tol:f} for {estimator.n_iter_no_change} consecutive epochs"
+            print(f"{what} more than {patience}. {words}")
         if goes_on:
             estimator._no_improvement_count = 0
         return not goes_on

@@ -1,12 +1,13 @@
 """What scikit-learn draws at random, drawn in its order from its generator.
 
-clearprop's own random numbers are a function of their address; the estimators follow `RandomState`, so that the
-same `random_state` gives the numbers that scikit-learn's classes have.
+clearprop's own random numbers are a function of their address; the estimators follow `RandomState`, so that
+the same `random_state` gives the numbers that scikit-learn's classes have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,14 +25,14 @@ def initial_parameters(
     """Return W (n_in, n_out) and b (n_out,) of each layer, uniform in ±sqrt(factor / (n_in + n_out)).
 
     Layer by layer, W before b; drawn in float64 and then rounded to dtype.
-    Source: Glorot and Bengio (2010), equation (16), where the factor is 6; scikit-learn takes 2 for "logistic".
+    Source: Glorot and Bengio (2010), equation (16), where the factor is 6; for "logistic" it is 2.
 
     >>> W, b = initial_parameters(np.random.RandomState(0), [2, 1], 6.0, "float64")
     >>> print(W[0].round(3).tolist(), b[0].round(3))
     [[0.138], [0.608]] [0.291]
     """
     weights, biases = [], []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in pairwise(sizes):
         bound = np.sqrt(factor / (n_in + n_out))
         weights.append(random_state.uniform(-bound, bound, (n_in, n_out)).astype(dtype, copy=False))
         biases.append(random_state.uniform(-bound, bound, n_out).astype(dtype, copy=False))

@@ -1,8 +1,9 @@
 """The losses that the estimators report: those of scikit-learn, where they are those of the gradient.
 
-Logarithms and sums are float64, as scikit-learn's mostly are. Probabilities are clipped to [epsilon, 1 - epsilon] of their dtype, and the Poisson loss has the constant that makes
-it half a deviance; a cost of `clearprop.costs` has neither, so the loss is computed from the outputs. For squared
-errors of several outputs see docs/adr/0011-the-squared-loss-of-several-outputs.md.
+Logarithms and sums are float64, as scikit-learn's mostly are. Probabilities are clipped to
+[epsilon, 1 - epsilon] of their dtype, and the Poisson loss has the constant that makes it half a deviance; a
+cost of `clearprop.costs` has neither, so the loss is computed from the outputs. For squared errors of several
+outputs see docs/adr/0011-the-squared-loss-of-several-outputs.md.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ def log_loss(truth: Array, a: Array) -> Array:
     several = truth.ndim == 1 and a.shape[1] > 1
     if several:
         chosen = np.clip(a[np.arange(len(a)), truth], epsilon, 1 - epsilon)
-        return -np.log(chosen.astype(np.float64))
+        return np.asarray(-np.log(chosen.astype(np.float64)))
     yes = truth.reshape(a.shape) == 1
     a = np.clip(a, epsilon, 1 - epsilon)
-    return -np.log(np.where(yes, a, 1 - a).astype(np.float64)).sum(axis=1)
+    return np.asarray(-np.log(np.where(yes, a, 1 - a).astype(np.float64)).sum(axis=1))
 
 
 def squared_loss(truth: Array, a: Array) -> Array:

@@ -83,9 +83,7 @@ def _warn(minimum: Minimum, max_iter: int) -> None:
         f"{minimum.message}\n"
     )
     if iterations == max_iter:
-        message += (
-            f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
-        )
+        message += f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
     message += (
         "\nYou might also want to scale the data as shown in:\n"
         "    https://scikit-learn.org/stable/modules/preprocessing.html"

@@ -27,7 +27,42 @@ def _solver_can(estimator: Any) -> bool:
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
-    """PLACEHOLDER."""
+    """scikit-learn's multi-layer perceptron for classes, trained by clearprop.
+
+    The last layer is a softmax with cross-entropy; for two classes, or for several labels at once, sigmoids with
+    binary cross-entropy. With the same `random_state` the loss curve is scikit-learn's.
+
+    Parameters:
+        hidden_layer_sizes: the number of neurons of each hidden layer; one number for one layer, () for none.
+        activation: of the hidden layers, "identity", "logistic", "tanh" or "relu".
+        solver: "adam", "sgd" (with `momentum`), or "lbfgs", which takes all examples in every step.
+        alpha: strength of the L2 penalty on weights, alpha / 2 Σ w², divided by the examples of the batch.
+        batch_size: examples per step; "auto" is min(200, n).
+        learning_rate: "constant", "invscaling" or "adaptive", for "sgd". learning_rate_init: the first rate.
+        power_t: exponent of "invscaling". max_iter: epochs, or iterations of "lbfgs".
+        shuffle: whether each epoch has its own random order. random_state: of weights, split and order.
+        tol, n_iter_no_change: training stops when more than so many epochs in a row did not improve by tol.
+        verbose: whether to print each epoch's loss. warm_start: whether fit goes on from the last fit.
+        momentum, nesterovs_momentum: of "sgd". beta_1, beta_2, epsilon: of "adam".
+        early_stopping, validation_fraction: whether a part is held out, whose score tells when to stop; the
+            parameters with the best score are kept.
+        max_fun: evaluations of "lbfgs" at most.
+        engine: the rung of the ladder; "auto" takes "native" where it is installed, else "batch".
+
+    Attributes: `coefs_` (n_in, n_out) and `intercepts_` (n_out,) of each layer, views of the parameters of
+    `network_`, the `clearprop.Network` that does the work (``network_.trace``, ``explain``, ``save``);
+    `classes_`, `loss_`, `best_loss_`, `loss_curve_`, `validation_scores_`, `best_validation_score_`, `n_iter_`, `t_`,
+    `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`.
+
+    float32 rows give a float32 network; "lbfgs" always computes in float64, as in scikit-learn.
+    Errors: scikit-learn's own. Source: scikit-learn 1.9, `sklearn.neural_network.MLPClassifier`.
+
+    >>> X = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    >>> y = ["same", "differ", "differ", "same"]
+    >>> model = MLPClassifier(8, "tanh", solver="lbfgs", random_state=1).fit(X, y)
+    >>> model.predict(X).tolist(), model.predict_proba(X).round(2).tolist()[0]
+    (['same', 'differ', 'differ', 'same'], [0.0, 1.0])
+    """
 
     def __init__(
         self,
@@ -86,8 +121,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, order: Order | None = None) -> MLPClassifier:
         """Train on X (n, d) and labels y (n,), or rows of 0 and 1 (n, labels); return self.
 
-        sample_weight: (n,). order: the order of the examples in place of the random one, as `Network.fit` takes
-        it: a function of the epoch (from 1), or an iterable with one array of indices per epoch.
+        sample_weight: (n,). order: the order of the examples in place of the random one, as `Network.fit`
+        takes it: a function of the epoch (from 1), or an iterable with one array of indices per epoch.
         """
         self._fit(X, y, sample_weight, order, incremental=False)
         return self
@@ -151,8 +186,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self.warm_start:
             if set(classes) != set(self.classes_):
                 raise ValueError(
-                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                    f"Previously got {self.classes_}, `y` has {classes}"
+                    "warm_start can only be used where `y` has the same classes as in the previous call to "
+                    f"fit. Previously got {self.classes_}, `y` has {classes}"
                 )
         elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
@@ -186,7 +221,43 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
-    """PLACEHOLDER."""
+    """scikit-learn's multi-layer perceptron for numbers, trained by clearprop.
+
+    The last layer is linear with the quadratic cost, or exponential with the Poisson cost. With the same
+    `random_state` the loss curve is scikit-learn's; with several outputs its squared loss is the one whose
+    gradient is followed, the sum over the outputs (docs/adr/0011-the-squared-loss-of-several-outputs.md).
+
+    Parameters:
+        loss: "squared_error", 1/2 (a - y)², or "poisson", half the deviance, for counts y >= 0.
+        hidden_layer_sizes: the number of neurons of each hidden layer; one number for one layer, () for none.
+        activation: of the hidden layers, "identity", "logistic", "tanh" or "relu".
+        solver: "adam", "sgd" (with `momentum`), or "lbfgs", which takes all examples in every step.
+        alpha: strength of the L2 penalty on weights, alpha / 2 Σ w², divided by the examples of the batch.
+        batch_size: examples per step; "auto" is min(200, n).
+        learning_rate: "constant", "invscaling" or "adaptive", for "sgd". learning_rate_init: the first rate.
+        power_t: exponent of "invscaling". max_iter: epochs, or iterations of "lbfgs".
+        shuffle: whether each epoch has its own random order. random_state: of weights, split and order.
+        tol, n_iter_no_change: training stops when more than so many epochs in a row did not improve by tol.
+        verbose: whether to print each epoch's loss. warm_start: whether fit goes on from the last fit.
+        momentum, nesterovs_momentum: of "sgd". beta_1, beta_2, epsilon: of "adam".
+        early_stopping, validation_fraction: whether a part is held out, whose score tells when to stop; the
+            parameters with the best score are kept.
+        max_fun: evaluations of "lbfgs" at most.
+        engine: the rung of the ladder; "auto" takes "native" where it is installed, else "batch".
+
+    Attributes: `coefs_` (n_in, n_out) and `intercepts_` (n_out,) of each layer, views of the parameters of
+    `network_`, the `clearprop.Network` that does the work (``network_.trace``, ``explain``, ``save``);
+    `loss_`, `best_loss_`, `loss_curve_`, `validation_scores_`, `best_validation_score_`, `n_iter_`, `t_`,
+    `n_layers_`, `n_outputs_`, `out_activation_`, `n_features_in_`, `feature_names_in_`.
+
+    float32 rows give a float32 network; "lbfgs" always computes in float64, as in scikit-learn.
+    Errors: scikit-learn's own. Source: scikit-learn 1.9, `sklearn.neural_network.MLPRegressor`.
+
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [0.0, 1.0, 4.0, 9.0]
+    >>> model = MLPRegressor(hidden_layer_sizes=8, activation="tanh", solver="lbfgs", random_state=0).fit(X, y)
+    >>> model.predict(X).round(1).tolist(), round(model.score(X, y), 3)
+    ([0.0, 1.0, 4.0, 9.0], 1.0)
+    """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012  # scikit-learn reads it from the class
         **BaseMLP._parameter_constraints,
@@ -252,8 +323,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, order: Order | None = None) -> MLPRegressor:
         """Train on X (n, d) and numbers y (n,) or (n, n_out); return self.
 
-        sample_weight: (n,). order: the order of the examples in place of the random one, as `Network.fit` takes
-        it: a function of the epoch (from 1), or an iterable with one array of indices per epoch.
+        sample_weight: (n,). order: the order of the examples in place of the random one, as `Network.fit`
+        takes it: a function of the epoch (from 1), or an iterable with one array of indices per epoch.
         """
         self._fit(X, y, sample_weight, order, incremental=False)
         return self

@@ -20,8 +20,8 @@ _CHUNK_BYTES = 1 << 24
 def network_outputs(network: Network, X: Any) -> Array:
     """Return the outputs a (n, n_out) for rows X, dense or sparse, computed in chunks.
 
-    The dtype is that of NumPy's product of X and the weights: float64 rows into a float32 network give float64
-    outputs, computed in float64.
+    The dtype is that of NumPy's product of X and the weights: float64 rows into a float32 network give
+    float64 outputs, computed in float64.
     """
     dtype = np.result_type(X.dtype, network.dtype)
     model, state = network.model, network.state

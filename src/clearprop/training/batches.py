@@ -127,7 +127,7 @@ def _check_order(indices: Array, n: int, epoch: int) -> None:
 
 
 def weighed(batch: Batch, options: FitOptions) -> tuple[Batch, float]:
-    """Return the batch with the weights that its step takes, and what it counts for in the penalty's divisor."""
+    """Return the batch with the weights that its step takes, and what the penalty is divided by."""
     if batch.weights is None or not options.mean_over_weights:
         return batch, len(batch.y)
     weights = mean_one_in_steps(batch.weights, len(batch.y))

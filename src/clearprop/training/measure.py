@@ -62,7 +62,6 @@ class Tally:
             self.cost = float(np.add.accumulate(np.concatenate([[self.cost], exact]))[-1])
         self.correct += correct
 
-
     def add_penalties(self, penalties: ArrayLike, sizes: ArrayLike) -> None:
         """Add the penalty of each step of a block, and how many examples the step had."""
         self.penalty += float(np.dot(penalties, np.asarray(sizes, np.float64)))
