@@ -32,7 +32,7 @@ def global_random_seed() -> int:
 
 
 LEFT_OUT = {
-    "test_gradient": "calls _loss_grad_lbfgs; clearprop's gradients are compared with differences by its own tests"
+    "test_gradient": "calls _loss_grad_lbfgs; clearprop's own tests compare gradients with differences"
 }
 for _name, _test in vars(_theirs()).items():
     if _name.startswith("test_") and _name not in LEFT_OUT:

@@ -41,7 +41,7 @@ class Pace:
             self.learning_rate = self.optimizer.eta / (examples + 1) ** self.power_t
 
     def may_go_on(self) -> tuple[bool, str]:
-        """Return whether "adaptive" goes on where learning stood still, at a fifth of the rate; and in words."""
+        """Return whether "adaptive" goes on, at a fifth of the rate, and that in words."""
         if self.rule != "adaptive":
             return False, "Stopping."
         if self.learning_rate <= _LOWEST_RATE:

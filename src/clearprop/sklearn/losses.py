@@ -23,7 +23,7 @@ ExampleLosses = Callable[[Array, Array], Array]
 
 
 def log_loss(truth: Array, a: Array) -> Array:
-    """Return -Σ_j y_j ln a_j of each example, (n,); of yes and no, -Σ_j (y_j ln a_j + (1 - y_j) ln(1 - a_j)).
+    """Return -Σ_j y_j ln a_j of each example, (n,); where labels do not exclude one another, also of no.
 
     truth: (n,) class indices, or (n, n_out) of 0 and 1. a: (n, n_out) probabilities.
 
