@@ -196,8 +196,11 @@ def test_convergence_warnings() -> None:
         ConvergenceWarning, match=r"lbfgs failed to converge after 2 iteration\(s\) \(status=1\)"
     ):
         MLPClassifier(max_iter=2, solver="lbfgs").fit(X, Y)
-    with pytest.warns(UserWarning, match="It is going to be clipped"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+
+
+@ignore_convergence
+def test_a_batch_larger_than_the_data_is_clipped() -> None:
+    with pytest.warns(UserWarning, match="It is going to be clipped"):
         MLPClassifier(max_iter=2, batch_size=1000).fit(X, Y)
 
 

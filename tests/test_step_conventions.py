@@ -1,4 +1,4 @@
-"""Conventions of a step that other libraries have: weights of mean 1 over a batch, penalties as steps saw them."""
+"""Conventions of other libraries: weights of mean 1 over a batch, penalties as the steps saw them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from clearprop.fitting.method import fit, plan_fit
 
 RNG = np.random.default_rng(0)
 X, Y, WEIGHTS = RNG.normal(size=(23, 4)), RNG.normal(size=(23, 2)), RNG.uniform(0.1, 4, 23)
-DEFAULTS = {n: p.default for n, p in inspect.signature(fit).parameters.items() if p.default is not p.empty}
+WEIGHTS /= WEIGHTS.mean()
+SIGNATURE = inspect.signature(fit).parameters
+DEFAULTS = {name: p.default for name, p in SIGNATURE.items() if p.kind is p.KEYWORD_ONLY}
 LAYERS: dict[str, Any] = {
     "small": [cp.Dense(3, "tanh"), cp.Dense(2)],
     "wide": [cp.Dense(70, "relu"), cp.Dense(2)],
@@ -28,9 +30,7 @@ PENALTIES = {
 }
 
 
-def train(
-    layers: Any, engine: str, steps: int | None = None, **options: Any
-) -> tuple[cp.Network, cp.History]:
+def train(layers: Any, engine: str, **options: Any) -> tuple[cp.Network, cp.History]:
     """Return a network after two epochs in order, with both conventions, and its history."""
     network = cp.Network(layers, n_in=4, seed=1)
     given = {**DEFAULTS, "optimizer": "sgd", "eta": 0.05, "epochs": 2, "batch_size": 5, "shuffle": False}
