@@ -99,8 +99,8 @@ struct Steps {
   double max_seconds = 0.0;
   Rule rule = Rule::none;
   double middle = 0.5;
-  T* outputs = nullptr;     // (n_order, n_out), or null
-  double* costs = nullptr;  // per step: sum of the (weighted) costs of its examples
+  T* outputs = nullptr;            // (n_order, n_out), or null
+  double* costs = nullptr;         // per step: sum of the (weighted) costs of its examples
   double* penalties = nullptr;     // per step: the penalty before its update, or null
   bool mean_over_weights = false;  // weights are scaled to mean 1 over each batch
   std::int64_t* correct = nullptr;

@@ -258,3 +258,50 @@ def test_threads_compute_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> No
     assert most == 2
     alone = [clone(model).fit(rows, y).loss_curve_ for model in models]
     assert [model.loss_curve_ for model in fitted] == alone
+
+
+# -- what scikit-learn's classes lack ------------------------------------------------------------------
+
+
+@ignore_convergence
+@pytest.mark.parametrize("given", ["balanced", {"rare": 9.0}])
+def test_class_weights_are_weights_of_examples(given: Any) -> None:
+    y = np.where(np.arange(150) % 10 == 0, "rare", "often")
+    options: dict[str, Any] = {"hidden_layer_sizes": 4, "max_iter": 5, "random_state": 0}
+    model = MLPClassifier(class_weight=given, **options).fit(X, y)
+    factor = {"rare": 5.0, "often": 5 / 9} if given == "balanced" else {"rare": 9.0, "often": 1.0}
+    weights = np.array([factor[label] for label in y])
+    np.testing.assert_allclose(
+        model.loss_curve_, MLPClassifier(**options).fit(X, y, weights).loss_curve_, rtol=1e-12
+    )
+
+
+@ignore_convergence
+def test_validation_data_of_ones_own() -> None:
+    model = MLPClassifier(4, max_iter=30, early_stopping=True, learning_rate_init=0.02, random_state=0)
+    model.fit(X[::2], Y[::2], X_val=X[1::2], y_val=Y[1::2])
+    assert model.t_ == 75 * model.n_iter_
+    assert model.score(X[1::2], Y[1::2]) == model.best_validation_score_ == max(model.validation_scores_)
+
+
+@ignore_convergence
+def test_callbacks() -> None:
+    norms = cp.NormHistory()
+    model = MLPRegressor(hidden_layer_sizes=4, max_iter=3, batch_size=50, random_state=0)
+    model.fit(X, Y, callbacks=[norms])
+    assert len(norms.rows) == 9
+    assert norms.addresses == ("1.W", "2.W")
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "message"),
+    [
+        ({}, {"X_val": X, "y_val": Y}, "Give early_stopping=True"),
+        ({"early_stopping": True}, {"X_val": X}, "y_val is missing"),
+        ({"solver": "lbfgs"}, {"callbacks": cp.NormHistory()}, "callbacks does not go with solver='lbfgs'"),
+        ({"solver": "lbfgs"}, {"order": [np.arange(150)]}, "order does not go with solver='lbfgs'"),
+    ],
+)
+def test_what_fit_cannot_use_is_refused(options: Any, given: Any, message: str) -> None:
+    with pytest.raises(cp.errors.OptionError, match=message):
+        MLPClassifier(**options).fit(X, Y, **given)

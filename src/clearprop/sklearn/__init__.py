@@ -4,7 +4,8 @@
 parameters, attributes, methods, warnings and, with the same `random_state`, the loss curve are
 scikit-learn's.
 
-    mlp.py          the two public classes
+    classifier.py   MLPClassifier
+    regressor.py    MLPRegressor
     base.py         the course of a fit
     building.py     layers, cost and optimiser of an estimator's parameters
     drawing.py      initial weights, orders and splits, drawn as scikit-learn draws them
@@ -12,6 +13,7 @@ scikit-learn's.
     losses.py       the losses that are reported
     minimizing.py   the solver "lbfgs"
     outputs.py      predictions
+    running.py      a run of the training loop
 """
 
 try:
@@ -23,7 +25,8 @@ except ModuleNotFoundError:
         "clearprop.sklearn needs scikit-learn. Run: pip install 'clearprop[sklearn]'"
     ) from None
 
-from clearprop.sklearn.mlp import MLPClassifier, MLPRegressor
+from clearprop.sklearn.classifier import MLPClassifier
+from clearprop.sklearn.regressor import MLPRegressor
 
 del _scikit_learn
 __all__ = ["MLPClassifier", "MLPRegressor"]

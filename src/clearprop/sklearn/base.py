@@ -5,56 +5,42 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from clearprop.arrays import Array
-from clearprop.engines import Engine, TrainingOptions, choose_engine, engine_names
+from clearprop.engines import engine_names
 from clearprop.errors import DivergenceError
-from clearprop.fitting.environment import environment
-from clearprop.fitting.options import make_factors
 from clearprop.network import Network
 from clearprop.sklearn import building
 from clearprop.sklearn.course import Course, Pace
-from clearprop.sklearn.drawing import epoch_orders, initial_parameters, split
-from clearprop.sklearn.losses import ReportedLoss
+from clearprop.sklearn.drawing import initial_parameters, split
 from clearprop.sklearn.minimizing import Objective, minimize
 from clearprop.sklearn.outputs import network_outputs
-from clearprop.training.batches import Order, Orders, example_batch, example_batches, example_orders
-from clearprop.training.data import Examples, is_sparse, mean_one
-from clearprop.training.history import History
-from clearprop.training.loop import TrainingRun
-from clearprop.training.options import FitOptions
+from clearprop.sklearn.running import Asked, Data, engine_of, start_run
+from clearprop.training.data import Examples, mean_one
 from clearprop.training.penalties import Penalty
 
-__all__ = ["STOCHASTIC", "BaseMLP", "Data"]
+__all__ = ["STOCHASTIC", "BaseMLP", "is_stochastic"]
 
 STOCHASTIC = ("sgd", "adam")
 """The solvers that take one batch after the other."""
 
 
-@dataclass(frozen=True)
-class Data:
-    """Examples that scikit-learn has validated: X (n, d), y (n, n_out), weights (n,) or None."""
-
-    X: Any
-    y: Array
-    weights: Array | None
-
-    def examples(self, dtype: Any) -> Examples:
-        """Return them as the training loop reads them."""
-        X = self.X.tocsr() if is_sparse(self.X) else self.X
-        weights = None if self.weights is None else np.asarray(self.weights, dtype)
-        y = np.ascontiguousarray(self.y, dtype)
-        return Examples.prepare(X, y, weights, dtype, checked=True)
+def is_stochastic(estimator: Any) -> bool:
+    """Return True if an estimator has `partial_fit`. Errors: `AttributeError` if its solver has none."""
+    if estimator.solver not in STOCHASTIC:
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True
 
 
 class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
@@ -111,11 +97,13 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     # -- the course of a fit ---------------------------------------------------------------------------
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, order: Order | None, incremental: bool) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, asked: Asked, incremental: bool) -> Any:
+        asked.check(self, self.solver in STOCHASTIC)
         hidden = self._hidden_sizes()
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        weights = self._weighed(y, weights, X.dtype)
         data = Data(X, y.reshape(-1, 1) if y.ndim == 1 else y, weights)
         self.n_outputs_ = data.y.shape[1]
         self._random_state = check_random_state(self.random_state)
@@ -125,7 +113,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         network = self._network_for(sizes, first_pass)
         network.targets = building.targets_of(self, self._labels())
         if self.solver in STOCHASTIC:
-            self._fit_stochastic(network, data, order, incremental)
+            self._fit_stochastic(network, data, asked, incremental)
         else:
             self._fit_lbfgs(network, data)
         if not np.isfinite(network.theta).all():
@@ -189,7 +177,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     # -- stochastic solvers ----------------------------------------------------------------------------
 
-    def _fit_stochastic(self, network: Network, data: Data, order: Order | None, incremental: bool) -> None:
+    def _fit_stochastic(self, network: Network, data: Data, asked: Asked, incremental: bool) -> None:
         if not incremental or not hasattr(self, "_optimizer"):
             rule = self.learning_rate if self.solver == "sgd" else "constant"
             optimizer = building.optimizer_of(self)
@@ -198,9 +186,9 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError("partial_fit does not support early_stopping=True")
         held = None
         if self.early_stopping:
-            data, held = self._split(data)
+            data, held = self._split(data) if asked.X_val is None else (data, self._held(asked))
         course = self._course(data, held)
-        run = self._run(network, data, order, course, epochs=1 if incremental else self.max_iter)
+        run = start_run(self, network, data, asked, course, epochs=1 if incremental else self.max_iter)
         self.n_iter_ = 0
         try:
             run.run()
@@ -234,86 +222,34 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        return Data(*kept), Data(*held)
+        return Data(*kept), Data(held[0], self._held_targets(held[1]), held[2])
+
+    def _held(self, asked: Asked) -> Data:
+        """Return the validation data that fit was given."""
+        X = validate_data(
+            self, asked.X_val, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False
+        )
+        check_consistent_length(X, asked.y_val)
+        return Data(X, np.asarray(asked.y_val), None)
 
     def _course(self, data: Data, held: Data | None) -> Course:
         exact = self.out_activation_ == "identity" and self.network_.dtype == np.float64
         loss = "cost" if exact else "loss"
         score = None
         if held is not None:
-            y = self._held_targets(held.y)
 
             def score() -> float:
-                return self._score(held.X, y, held.weights)
+                return self._score(held.X, held.y, held.weights)
 
         return Course(self, self._optimizer, data.X.shape[0], score, loss)
 
     def _held_targets(self, y: Array) -> Array:
+        """Return what rows that are trained on say in the form of y."""
         return y
 
-    def _batch_size(self, n: int) -> int:
-        if isinstance(self.batch_size, str):
-            return min(200, n)
-        if self.batch_size > n:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=6,
-            )
-        return int(min(self.batch_size, n))
-
-    def _run(
-        self, network: Network, data: Data, order: Order | None, course: Course, epochs: int
-    ) -> TrainingRun:
-        """Return the run of clearprop's loop that does these epochs."""
-        n, size = data.X.shape[0], self._batch_size(data.X.shape[0])
-        examples = data.examples(network.dtype)
-        targets = network.targets
-        assert targets is not None
-        network.penalty = Penalty(l2=self.alpha, divide_by="batch")
-        scale, decay = make_factors(network.model, network.frozen, None, network.penalty, network.dtype)
-        options = FitOptions(
-            optimizer=course.pace.optimizer,
-            epochs=epochs,
-            batch_size=size,
-            penalty=network.penalty,
-            metrics=[] if course.loss == "cost" else [ReportedLoss(building.losses_of(self))],
-            callbacks=[course],
-            scale=scale,
-            decay=decay,
-            mean_over_weights=True,
-            penalty_as_seen=True,
-        )
-        engine = self._engine(network, options.optimizer.name)
-        if order is None:
-            orders = epoch_orders(n, size, self.shuffle, self._random_state)
-        else:
-            orders = example_orders(n, options, network.seed, order)
-        if examples.weights is not None:
-            orders = _weighing(orders, examples.weights)
-        return TrainingRun(
-            model=network.model,
-            state=network.state,
-            engine=engine,
-            targets=targets,
-            options=options,
-            batches=example_batches(examples, orders),
-            examples=examples,
-            orders=orders,
-            fetch=lambda indices: example_batch(examples, indices),
-            seed=network.seed,
-            n_examples=n,
-            history=network.history or History(),
-            network=network,
-            epochs_before=network.epochs_trained,
-            steps_before=network.steps_trained,
-        )
-
-    def _engine(self, network: Network, optimizer: str) -> Engine:
-        needed = TrainingOptions(optimizer, network.dtype.name)
-        engine, why = choose_engine(self.engine, network.model, needed)
-        network.history = History()
-        network.history.engine, network.history.environment = why, environment(engine.name)
-        return engine
+    def _weighed(self, y: Array, weights: Array | None, dtype: Any) -> Array | None:
+        """Return the weights of the examples, with those of their classes."""
+        return weights
 
     # -- the solver "lbfgs" ----------------------------------------------------------------------------
 
@@ -327,7 +263,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         assert targets is not None
         network.penalty = Penalty(l2=self.alpha, divide_by="batch")
         objective = Objective(
-            self._engine(network, "lbfgs"),
+            engine_of(self, network, "lbfgs"),
             network.model,
             network.state,
             targets,
@@ -345,13 +281,6 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return network_outputs(self._synced(), X)
-
-    def _check_solver(self) -> bool:
-        if self.solver not in STOCHASTIC:
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
-        return True
 
     # -- copies ----------------------------------------------------------------------------------------
 
@@ -374,18 +303,6 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
 
 _VIEWS = ("coefs_", "intercepts_", "_views")  # pickled, they would come back as arrays of their own
-
-
-def _weighing(orders: Orders, weights: Array) -> Orders:
-    """Return the orders, after checking that no batch of them has no weight at all."""
-
-    def checked(epoch: int) -> Any:
-        for order, size in orders(epoch):
-            if not np.add.reduceat(weights[order], np.arange(0, len(order), size)).all():
-                raise ZeroDivisionError("Weights sum to zero, can't be normalized")
-            yield order, size
-
-    return checked
 
 
 def _raise_non_finite(error: DivergenceError | None = None) -> NoReturn:
