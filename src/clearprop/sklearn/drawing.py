@@ -29,7 +29,7 @@ def initial_parameters(
 
     >>> W, b = initial_parameters(np.random.RandomState(0), [2, 1], 6.0, "float64")
     >>> print(W[0].round(3).tolist(), b[0].round(3))
-    [[0.138], [0.608]] [0.291]
+    [[0.138], [0.609]] [0.291]
     """
     weights, biases = [], []
     for n_in, n_out in pairwise(sizes):
@@ -46,7 +46,7 @@ def epoch_orders(n: int, size: int, shuffle: bool, random_state: np.random.Rando
 
     >>> orders = epoch_orders(4, 2, True, np.random.RandomState(0))
     >>> [order.tolist() for epoch in (1, 2) for order, _ in orders(epoch)]
-    [[2, 3, 1, 0], [1, 3, 2, 0]]
+    [[2, 3, 1, 0], [2, 1, 3, 0]]
     """
     order = np.arange(n)
 

@@ -136,9 +136,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """Train on X (n, d) and numbers y (n,) or (n, n_out); return self.
 
         sample_weight: (n,). X_val, y_val: what early stopping looks at, in place of a part that is split off.
-        callbacks: see `clearprop.Callback`; ``run.network`` is `network_`. order: the order of the examples in
-        place of the random one, as `Network.fit` takes it: a function of the epoch (from 1), or an iterable
-        with one array of indices per epoch.
+        callbacks: see `clearprop.Callback`; ``run.network`` is `network_`. order: the order of the examples
+        in place of the random one, as `Network.fit` takes it: a function of the epoch (from 1), or an
+        iterable with one array of indices per epoch.
         """
         self._fit(X, y, sample_weight, Asked(order, callbacks, X_val, y_val), incremental=False)
         return self
