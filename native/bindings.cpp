@@ -100,7 +100,8 @@ void bind_machine(nb::module_& m, const char* name) {
              Index optimizer_step, double max_seconds, const std::string& rule, double middle,
              const std::optional<Matrix<T>>& outputs, const Vector<double>& costs,
              const Vector<std::int64_t>& correct, const std::optional<nb::callable>& look_at_gradient,
-             const std::optional<Vector<T>>& gradient_shown) {
+             const std::optional<Vector<T>>& gradient_shown, const std::optional<Vector<double>>& penalties,
+             bool mean_over_weights) {
             Steps<T> s;
             s.data = read_data<T>(self.program(), X, y, weights);
             if (!X) {
@@ -130,6 +131,10 @@ void bind_machine(nb::module_& m, const char* name) {
             s.optimizer_step = optimizer_step;
             s.max_steps = static_cast<Index>(costs.shape(0));
             check(correct.shape(0) == costs.shape(0), "costs and correct differ in length");
+            check(!penalties || penalties->shape(0) == costs.shape(0),
+                  "penalties and costs differ in length");
+            if (penalties) s.penalties = penalties->data();
+            s.mean_over_weights = mean_over_weights;
             s.max_seconds = max_seconds;
             s.rule = read_rule(rule);
             s.middle = middle;
@@ -164,7 +169,8 @@ void bind_machine(nb::module_& m, const char* name) {
           "order"_a.noconvert(), "examples"_a.none().noconvert(), "batch_size"_a, "etas"_a.noconvert(),
           "seed"_a, "first_step"_a, "optimizer_step"_a, "max_seconds"_a, "rule"_a, "middle"_a,
           "outputs"_a.none().noconvert(), "costs"_a.noconvert(), "correct"_a.noconvert(),
-          "look_at_gradient"_a.none(), "gradient_shown"_a.none().noconvert() = nb::none())
+          "look_at_gradient"_a.none(), "gradient_shown"_a.none().noconvert() = nb::none(),
+          "penalties"_a.none().noconvert() = nb::none(), "mean_over_weights"_a = false)
       .def(
           "output",
           [](M& self, const Matrix<const T>& X, const std::optional<Matrix<T>>& z, const Matrix<T>& a) {

@@ -61,6 +61,12 @@ struct Machine<T>::Body : Updates<T> {
     if (data.weights != nullptr) k.gather(data.weights, 1, which, rows, 1, this->weights.data(), 1);
   }
 
+  // Scales the weights of the batch at hand to mean 1.
+  void even_out(double size, Index rows) {
+    const T factor = static_cast<T>(static_cast<double>(rows) / size);
+    for (Index x = 0; x < rows; ++x) this->weights.data()[x] *= factor;
+  }
+
   void gather_sparse(const Data<T>& data, const std::int64_t* which, Index rows) {
     for (Index i = 0; i < rows; ++i) {
       T* x = this->values[0].data() + i * row[0];
@@ -125,11 +131,14 @@ struct Machine<T>::Body : Updates<T> {
       const Index rows = std::min(s.batch_size, s.n_order - at);
       const std::int64_t* which = s.order + at;
       gather(s.data, which, rows);
+      this->batch_size = size_of(s, which, rows);
+      if (weighted && s.mean_over_weights) even_out(this->batch_size, rows);
       Ahead ahead = next_rows(s, at + s.batch_size);
       this->forward(rows, true, s.seed, s.first_step + static_cast<std::uint64_t>(done.steps),
                     s.examples != nullptr ? s.examples + at : which);
       const double cost = measure(rows, weighted);
       s.costs[done.steps] = cost;
+      if (s.penalties != nullptr) s.penalties[done.steps] = this->penalty(rows);
       s.correct[done.steps] =
           k.count_correct(s.rule, s.middle, this->a[last], this->y.data(), rows, program.n_out, row[last]);
       if (s.outputs != nullptr) {

@@ -63,7 +63,9 @@ struct Optimizer {
   double weight_decay = 0.0;
   bool centered = false, amsgrad = false, epsilon_inside = false, before_correction = false;
   double l1 = 0.0, l2 = 0.0;
-  int penalty_divisor = 0;  // 0: none, 1: the number of training examples, 2: of those in the batch
+  // 0: none, 1: the number of training examples, 2: of those in the batch, or their weight where the mean of a
+  // batch is over its weights
+  int penalty_divisor = 0;
   double examples = 1.0;
   double clip_norm = 0.0, clip_value = 0.0, max_norm = 0.0;  // 0: none
 };
@@ -97,12 +99,29 @@ struct Steps {
   double max_seconds = 0.0;
   Rule rule = Rule::none;
   double middle = 0.5;
-  T* outputs = nullptr;     // (n_order, n_out), or null
-  double* costs = nullptr;  // per step: sum of the (weighted) costs of its examples
+  T* outputs = nullptr;            // (n_order, n_out), or null
+  double* costs = nullptr;         // per step: sum of the (weighted) costs of its examples
+  double* penalties = nullptr;     // per step: the penalty before its update, or null
+  bool mean_over_weights = false;  // weights are scaled to mean 1 over each batch
   std::int64_t* correct = nullptr;
   // Gets the whole gradient, flat, penalty included, before clipping; what it changes there counts.
   const std::function<void(T*)>* look_at_gradient = nullptr;
 };
+
+// The total weight of a batch.
+template <class T>
+double weight_of(const Data<T>& data, const std::int64_t* which, Index rows) {
+  double total = 0.0;
+  for (Index x = 0; x < rows; ++x) total += static_cast<double>(data.weights[which[x]]);
+  return total;
+}
+
+// What a batch counts for where the penalty is divided by it: its weight, or how many examples it has.
+template <class T>
+double size_of(const Steps<T>& s, const std::int64_t* which, Index rows) {
+  const bool weighs = s.mean_over_weights && s.data.weights != nullptr;
+  return weighs ? weight_of(s.data, which, rows) : static_cast<double>(rows);
+}
 
 struct Done {
   Index steps = 0;     // steps whose update was made

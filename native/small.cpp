@@ -144,7 +144,10 @@ void Small<T>::gather(const Data<T>& data, const std::int64_t* which, Index rows
   if (data.y != nullptr) {
     k_.lanes_gather({data.y, data.y_row, program_.n_out, which, rows, ahead}, y_.data(), width);
   }
-  if (data.weights != nullptr) k_.lanes_gather({data.weights, 1, 1, which, rows, 0}, weights_.data(), width);
+  if (data.weights == nullptr) return;
+  k_.lanes_gather({data.weights, 1, 1, which, rows, 0}, weights_.data(), width);
+  if (weight_factor_ == 1.0) return;
+  for (Index x = 0; x < rows; ++x) weights_.data()[x] *= static_cast<T>(weight_factor_);
 }
 
 template <class T>
@@ -288,27 +291,38 @@ bool Small<T>::shapes_gradient() const {
 }
 
 template <class T>
-void Small<T>::update(double eta, Index step, Index rows) {
+void Small<T>::update(double eta, Index step, double size) {
   const bool shapes = shapes_gradient();
-  if (shapes) shape_gradient(eta, step, rows);
+  if (shapes) shape_gradient(eta, step, size);
   T* own[3];
   for (int s = 0; s < 3; ++s) own[s] = slots_[s].data();
   for (const Region& r : regions_) {
     const StepNumbers numbers = shapes ? numbers_of(optimizer_, eta, step, r.scale, r.decay)
-                                       : penalised_numbers(optimizer_, eta, step, r.scale, r.decay, rows);
+                                       : penalised_numbers(optimizer_, eta, step, r.scale, r.decay, size);
     k_.update(numbers, parameters_.data(), own, gradient_.data(), r.begin, r.end);
   }
   if (optimizer_.max_norm > 0.0) limit_norms();
 }
 
+// The penalty of the parameters as they are.
+template <class T>
+double Small<T>::penalty(double size) const {
+  double total = 0.0;
+  for (const Region& r : regions_) {
+    const StepNumbers numbers = penalised_numbers(optimizer_, 0.0, 1, r.scale, r.decay, size);
+    total += penalty_of(k_, numbers, parameters_.data() + r.begin, r.end - r.begin);
+  }
+  return total;
+}
+
 // Penalty, who looks at the gradient, clipping.
 template <class T>
-void Small<T>::shape_gradient(double eta, Index step, Index rows) {
+void Small<T>::shape_gradient(double eta, Index step, double size) {
   const Optimizer& o = optimizer_;
   T* g = gradient_.data();
   for (const Region& r : regions_) {
     if (o.l1 == 0.0 && o.l2 == 0.0) break;
-    k_.add_penalty(penalised_numbers(o, eta, step, r.scale, r.decay, rows), parameters_.data(), g, r.begin,
+    k_.add_penalty(penalised_numbers(o, eta, step, r.scale, r.decay, size), parameters_.data(), g, r.begin,
                    r.end);
   }
   if (look_at_gradient_ != nullptr) {
@@ -339,14 +353,17 @@ Done Small<T>::train(const Steps<T>& s) {
     batch.ahead = std::min(s.batch_size, s.n_order - at - batch.rows);
     batch.rule = s.rule;
     batch.middle = s.middle;
+    const double size = size_of(s, batch.which, batch.rows);
+    weight_factor_ = static_cast<double>(batch.rows) / size;
     pass(batch, nullptr, nullptr, s.outputs == nullptr ? nullptr : s.outputs + at * program_.n_out);
     s.costs[done.steps] = batch.cost;
+    if (s.penalties != nullptr) s.penalties[done.steps] = penalty(size);
     s.correct[done.steps] = batch.correct;
     if (!std::isfinite(batch.cost)) {
       done.finite = false;
       return done;
     }
-    update(s.etas[std::min(done.steps, s.n_etas - 1)], s.optimizer_step + done.steps + 1, batch.rows);
+    update(s.etas[std::min(done.steps, s.n_etas - 1)], s.optimizer_step + done.steps + 1, size);
     if (++done.steps < next_look) continue;
     const double now = seconds_now();
     if (now >= end) break;
@@ -381,6 +398,7 @@ void Small<T>::look(const Data<T>& data, Index rows, std::vector<Seen<T>>* seen,
   std::vector<std::int64_t> which(static_cast<std::size_t>(rows));
   for (Index x = 0; x < rows; ++x) which[static_cast<std::size_t>(x)] = x;
   Batch batch;
+  weight_factor_ = 1.0;
   batch.data = &data;
   batch.which = which.data();
   batch.rows = rows;

@@ -96,8 +96,9 @@ class Small {
   void note(std::vector<T>& to, const T* lanes, Index at, Index rows, Index n) const;
 
   bool shapes_gradient() const;
-  void update(double eta, Index step, Index rows);
-  void shape_gradient(double eta, Index step, Index rows);
+  double penalty(double size) const;
+  void update(double eta, Index step, double size);
+  void shape_gradient(double eta, Index step, double size);
 
   // The weights of each neuron whose norm exceeds the limit are scaled down to it; biases stay.
   void limit_norms() {
@@ -124,6 +125,7 @@ class Small {
   Numbers<T> parameters_, slots_[3], gradient_, sums_;
   Numbers<T> x_, y_, weights_, x_error_, room_;
   int n_slots_ = 0;
+  double weight_factor_ = 1.0;  // on the weights of the batch at hand
   Optimizer optimizer_;
   const std::function<void(T*)>* look_at_gradient_ = nullptr;
   std::vector<T> flat_gradient_;

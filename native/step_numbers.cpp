@@ -56,12 +56,15 @@ StepNumbers numbers_of(const Optimizer& o, double eta, Index step, double scale,
   return s;
 }
 
+double penalty_divisor_of(const Optimizer& o, double size) {
+  if (o.penalty_divisor == 0) return 1.0;
+  return o.penalty_divisor == 1 ? o.examples : size;
+}
+
 StepNumbers penalised_numbers(const Optimizer& o, double eta, Index step, double scale, double decay,
-                              Index rows) {
+                              double size) {
   StepNumbers s = numbers_of(o, eta, step, scale, decay);
-  const double divisor = o.penalty_divisor == 1   ? o.examples
-                         : o.penalty_divisor == 2 ? static_cast<double>(rows)
-                                                  : 1.0;
+  const double divisor = penalty_divisor_of(o, size);
   s.l1 = o.l1 * decay / divisor;
   s.l2 = o.l2 * decay / divisor;
   return s;

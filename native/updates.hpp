@@ -50,7 +50,23 @@ struct Updates : Pass<T> {
   }
 
   StepNumbers numbers(double eta, Index step, double scale, double decay, Index rows) const {
-    return penalised_numbers(this->optimizer, eta, step, scale, decay, rows);
+    return penalised_numbers(this->optimizer, eta, step, scale, decay,
+                             batch_size > 0.0 ? batch_size : static_cast<double>(rows));
+  }
+
+  // What the batch at hand counts for in the penalty's divisor; 0: its number of examples.
+  double batch_size = 0.0;
+
+  // The penalty of the parameters as they are.
+  double penalty(Index rows) const {
+    const T* w = this->parameters.data();
+    double total = 0.0;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      each_penalised(i, 0.0, 1, rows, [&](const StepNumbers& s, Index begin, Index end) {
+        total += penalty_of(k, s, w + begin, end - begin);
+      });
+    }
+    return total;
   }
 
   // The parameters that are no panels: offset, padded count, of an operation.
@@ -162,6 +178,13 @@ struct Updates : Pass<T> {
   }
 
   void penalise(std::size_t i, double eta, Index step, Index rows, const T* w, T* g) {
+    each_penalised(i, eta, step, rows,
+                   [&](const StepNumbers& s, Index begin, Index end) { k.add_penalty(s, w, g, begin, end); });
+  }
+
+  // Calls work(numbers, begin, end) for the parameters of an operation that share a factor on the penalty.
+  template <class Work>
+  void each_penalised(std::size_t i, double eta, Index step, Index rows, const Work& work) const {
     const Operation& op = program.operations[i];
     if (op.kind == Kind::dense) {
       const StepNumbers of_W = numbers(eta, step, op.scale_W, op.decay_W, rows);
@@ -169,13 +192,13 @@ struct Updates : Pass<T> {
       Index begin = places[i].weights;
       for (Index p = 0; p < k.panel_count(op.n_out); ++p) {
         const Index width = std::min<Index>(k.panel, k.panel_numbers(op.n_out - p * k.panel, 1));
-        k.add_penalty(of_W, w, g, begin, begin + op.n_in * width);
-        k.add_penalty(of_b, w, g, begin + op.n_in * width, begin + (op.n_in + 1) * width);
+        work(of_W, begin, begin + op.n_in * width);
+        work(of_b, begin + op.n_in * width, begin + (op.n_in + 1) * width);
         begin += (op.n_in + 1) * width;
       }
     }
     each_vector(op, places[i], [&](Index at, Index count) {
-      k.add_penalty(numbers(eta, step, op.scale_other, op.decay_other, rows), w, g, at, at + count);
+      work(numbers(eta, step, op.scale_other, op.decay_other, rows), at, at + count);
     });
   }
 

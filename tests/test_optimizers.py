@@ -427,7 +427,7 @@ def test_options_become_plain_data() -> None:
         (lambda: SGD("fast"), DTypeError, "eta of SGD must be a finite number > 0. Got 'fast'."),
         (lambda: SGD(True), DTypeError, "eta of SGD must be a finite number > 0. Got True."),
         (
-            lambda: Momentum(momentum=1),
+            lambda: Momentum(momentum=1.01),
             OptionError,
             "momentum of Momentum must be a finite number >= 0 and",
         ),

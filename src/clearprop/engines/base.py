@@ -74,6 +74,8 @@ class StepOptions:
     max_norm: float | None = None
     scale: Array | None = None
     decay: Array | None = None
+    mean_over_weights: bool = False
+    penalty_as_seen: bool = False
 
 
 class Rows(NamedTuple):
@@ -98,6 +100,8 @@ class Steps(NamedTuple):
     """Per step: how many of its examples were right."""
     finite: bool
     """False if the cost of the step after them was NaN or infinite: that step was not made."""
+    penalties: Array | None = None
+    """Per step: the penalty before its update, float64; None where `penalty_as_seen` did not ask for it."""
 
 
 class Trainer(ABC):

@@ -251,6 +251,7 @@ class NativeTrainer(Trainer):
             }
         )
         self._slots = options.optimizer.slots
+        self._mean_over_weights, self._penalty_as_seen = options.mean_over_weights, options.penalty_as_seen
         self._sparse: tuple[Any, tuple[Array, Array, Array]] | None = None
 
     def _csr(self, X: Any) -> tuple[Array, Array, Array]:
@@ -307,6 +308,7 @@ class NativeTrainer(Trainer):
             check_batch(self._model, 1, training=True)
         count = min(-(-len(order) // batch_size), _MOST_STEPS)
         costs, correct = np.empty(count), np.empty(count, np.int64)
+        penalties = np.empty(count) if self._penalty_as_seen else None
         sparse = not isinstance(rows.X, np.ndarray)
         values, columns, starts = self._csr(rows.X) if sparse else (None, None, None)
         shown = None if look_at_gradient is None else np.empty(self._model.layout.size, self._dtype)
@@ -332,5 +334,8 @@ class NativeTrainer(Trainer):
             correct,
             None if shown is None or look_at_gradient is None else partial(look_at_gradient, shown),
             shown,
+            penalties,
+            self._mean_over_weights,
         )
-        return Steps(done, costs[:done], correct[:done], finite)
+        seen = None if penalties is None else penalties[:done]
+        return Steps(done, costs[:done], correct[:done], finite, seen)

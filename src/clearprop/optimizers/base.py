@@ -49,7 +49,7 @@ class Minimum(NamedTuple):
 
     cost: C at the final theta. iterations: accepted steps. evaluations: of cost and gradient.
     converged: whether a tolerance was met (not a limit, a callback or the line search).
-    message: SciPy's reason.
+    message: SciPy's reason. status: SciPy's number for it (0: converged, 1: a limit, 2: anything else).
     """
 
     cost: float
@@ -57,6 +57,7 @@ class Minimum(NamedTuple):
     evaluations: int
     converged: bool
     message: str
+    status: int = 0
 
 
 class Optimizer(Described):

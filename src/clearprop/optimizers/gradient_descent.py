@@ -69,6 +69,7 @@ class Momentum(Optimizer):
 
     "nielsen" is also the form of Sutskever, of scikit-learn and of Keras. With "torch" the first
     velocity is g itself, without dampening, as PyTorch has it.
+    momentum: in [0, 1]; 1 is motion without friction, which scikit-learn allows too.
     Slot: "velocity".
     Source: Polyak (1964); Nielsen, chapter 3, equations (107) and (108); Sutskever et al. (2013).
 
@@ -92,7 +93,7 @@ class Momentum(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self, "momentum", at_least=0, below=1)
+        check_number(self, "momentum", at_least=0, at_most=1)
         check_choice(self, "convention", CONVENTIONS)
         check_number(self, "dampening", at_least=0, below=1)
         if self.dampening and self.convention != "torch":
@@ -165,7 +166,7 @@ class Nesterov(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self, "momentum", at_least=0, below=1)
+        check_number(self, "momentum", at_least=0, at_most=1)
         check_choice(self, "convention", CONVENTIONS)
 
     @property

@@ -104,6 +104,7 @@ class LBFGS(Optimizer):
             evaluations=int(result.nfev),
             converged=result.status == 0,
             message=str(result.message),
+            status=int(result.status),
         )
 
 

@@ -13,6 +13,7 @@ from clearprop.errors import OptionError
 from clearprop.random import Purpose, stream
 from clearprop.training.data import Examples
 from clearprop.training.options import FitOptions
+from clearprop.training.weights import mean_one_in_steps
 
 __all__ = [
     "Batch",
@@ -25,6 +26,7 @@ __all__ = [
     "example_batches",
     "example_orders",
     "steps_of",
+    "weighed",
     "whole_batch",
 ]
 
@@ -152,6 +154,14 @@ def _check_order(indices: Array, n: int, epoch: int) -> None:
     if indices.min() < 0 or indices.max() >= n:
         wrong = indices.max() if indices.max() >= n else indices.min()
         raise OptionError(f"order of epoch {epoch} names the example {wrong}; there are {n}, counted from 0.")
+
+
+def weighed(batch: Batch, options: FitOptions) -> tuple[Batch, float]:
+    """Return the batch with the weights that its step takes, and what the penalty is divided by."""
+    if batch.weights is None or not options.mean_over_weights:
+        return batch, len(batch.y)
+    weights = mean_one_in_steps(batch.weights, len(batch.y))
+    return batch._replace(weights=weights), float(batch.weights.sum(dtype=np.float64))
 
 
 def whole_batch(batches: Iterator[Batch]) -> Batch:

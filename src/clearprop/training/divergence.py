@@ -15,11 +15,11 @@ from clearprop.engines import engines
 from clearprop.errors import DivergenceError
 from clearprop.layers import ActivationOwner
 from clearprop.optimizers import State as Slots
+from clearprop.training.batches import Batch, weighed
 from clearprop.training.penalties import norm
 
 if TYPE_CHECKING:
     from clearprop.trace import LayerTrace, Trace
-    from clearprop.training.batches import Batch
     from clearprop.training.loop import TrainingRun
 
 __all__ = [
@@ -179,6 +179,7 @@ def explain_step(run: TrainingRun, batch: Batch, snapshot: Snapshot) -> NoReturn
     """
     sizes = [norm(snapshot.theta), norm(run.state.theta)]
     rung = engines()["batch"]
+    batch, _ = weighed(batch, run.options)
     trace = rung.trace(run.model, run.state, batch.X, batch.y, batch.weights, run.draws(batch))
     where = first_non_finite(trace)
     run.step += 1
@@ -235,12 +236,13 @@ def explain_first_pass(run: TrainingRun, batch: Batch) -> NoReturn:
 def _repeat(run: TrainingRun, batch: Batch) -> tuple[str, str] | None:
     """Do a step again on the batch rung; return (address, quantity) of what is not finite, or None."""
     rung = engines()["batch"]
+    batch, size = weighed(batch, run.options)
     pass_ = run.model, run.state, batch.X, batch.y, batch.weights, run.draws(batch)
     where = first_non_finite(rung.trace(*pass_))
     if where is not None:
         run.step += 1
         return where
-    run.apply(rung.gradient(*pass_), len(batch.y))
+    run.apply(rung.gradient(*pass_), size)
     for flat, layout in ((run.state.theta, run.model.layout), (run.state.buffers, run.model.buffer_layout)):
         for entry in layout.entries:
             if not _finite(flat[entry.block]):

@@ -12,7 +12,7 @@ from clearprop.training.measure import Tally, measure
 if TYPE_CHECKING:
     from clearprop.training.loop import TrainingRun
 
-__all__ = ["epoch_row"]
+__all__ = ["epoch_row", "penalty_of"]
 
 
 def epoch_row(run: TrainingRun, tally: Tally) -> Row:
@@ -35,10 +35,17 @@ def epoch_row(run: TrainingRun, tally: Tally) -> Row:
 
 
 def _penalty(run: TrainingRun, tally: Tally) -> float:
-    options = run.options
-    n = run.n_examples or tally.examples
-    divisor = options.penalty.divisor(examples=n, batch=min(options.batch_size, n))
-    return float(options.penalty.value(run.state.theta, options.decay, divisor=divisor))
+    n = tally.examples
+    if run.options.penalty_as_seen:
+        return tally.penalty / n
+    return penalty_of(run, min(run.options.batch_size, run.n_examples or n), n)
+
+
+def penalty_of(run: TrainingRun, batch: float, examples: float) -> float:
+    """Return the penalty of the parameters as they are, for a batch and a stream of these sizes."""
+    penalty = run.options.penalty
+    divisor = penalty.divisor(examples=run.n_examples or examples, batch=batch)
+    return float(penalty.value(run.state.theta, run.options.decay, divisor=divisor))
 
 
 def _validated(run: TrainingRun, examples: Examples) -> Row:

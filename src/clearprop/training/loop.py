@@ -22,11 +22,11 @@ from clearprop.arrays import Array
 from clearprop.engines import Engine, Pass
 from clearprop.errors import DataError, DivergenceError
 from clearprop.model import Draws, Gradient, Model, State
-from clearprop.training.batches import Batch, Batches, Orders
+from clearprop.training.batches import Batch, Batches, Orders, weighed
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_divergence
-from clearprop.training.epoch_row import epoch_row
+from clearprop.training.epoch_row import epoch_row, penalty_of
 from clearprop.training.evaluations import Evaluations
 from clearprop.training.features import all_finite
 from clearprop.training.history import History, Row
@@ -240,7 +240,10 @@ class TrainingRun:
         weights: list[Array] = []
         for batch in itertools.islice(source, self.most_steps(self._steps_in_block)):
             self._snapshot.batches.append(batch if self.fetch is None else batch.examples)
-            outputs.append(self.one_step(batch))
+            batch, size = weighed(batch, self.options)
+            if self.options.penalty_as_seen:
+                tally.add_penalties([penalty_of(self, size, size)], [len(batch.y)])
+            outputs.append(self.one_step(batch, size))
             targets.append(batch.y)
             if batch.weights is not None:
                 weights.append(batch.weights)
@@ -273,7 +276,7 @@ class TrainingRun:
         wanted = int(_BLOCK_SECONDS / per_step) if per_step > 0 else _BLOCK_STEPS
         return max(1, min(_BLOCK_STEPS, wanted, 2 * steps))
 
-    def one_step(self, batch: Batch) -> Any:
+    def one_step(self, batch: Batch, size: float) -> Any:
         """Gradient, penalty, clipping, update: the whole of one step. Return the last layer's record."""
         result = self.engine.gradient(
             self.model,
@@ -285,15 +288,15 @@ class TrainingRun:
             self._gradient,
         )
         due = [c for c in self._stepwise if (self.step + 1) % c.every == 0] if self._stepwise else ()
-        self.apply(result, len(batch.y), due)
+        self.apply(result, size, due)
         if due:
             self.note_position()
         for callback in due:
             callback.on_step_end(self)
         return result.output
 
-    def apply(self, result: Pass, n: int, callbacks: Sequence[Callback] = ()) -> None:
-        """Update theta and the buffers from the gradient of one batch of n examples."""
+    def apply(self, result: Pass, n: float, callbacks: Sequence[Callback] = ()) -> None:
+        """Update theta and the buffers from the gradient of one batch of n examples, or of that weight."""
         options, state = self.options, self.state
         if callbacks or options.shapes_gradient:
             self._shape_gradient(result.gradient, n, callbacks)
@@ -314,7 +317,7 @@ class TrainingRun:
         if result.buffers is not state.buffers:
             state.buffers[:] = result.buffers
 
-    def _shape_gradient(self, gradient: Array, n: int, callbacks: Sequence[Callback]) -> None:
+    def _shape_gradient(self, gradient: Array, n: float, callbacks: Sequence[Callback]) -> None:
         """Add the penalty's gradient, show the sum to callbacks, and clip it."""
         options = self.options
         if options.penalty.active:

@@ -16,7 +16,7 @@ from clearprop.training.data import Examples
 from clearprop.training.history import Row
 from clearprop.training.targets import Targets
 
-__all__ = ["Recent", "Tally", "join", "join_records", "measure", "step_sums", "weights_for"]
+__all__ = ["Recent", "Tally", "join", "join_records", "measure", "step_sizes", "step_sums", "weights_for"]
 
 
 _FEW = 64  # steps that Python adds up faster than NumPy does
@@ -29,6 +29,8 @@ class Tally:
     examples: int = 0
     cost: float = 0.0
     correct: int = 0
+    penalty: float = 0.0
+    """Sum over the examples of the penalty that the step of each had."""
     kept: list[tuple[Array, Array, Array | None]] = field(default_factory=list)
     """Truth, outputs and weights of each block, where metrics were asked for."""
 
@@ -58,6 +60,10 @@ class Tally:
         else:
             self.cost = float(np.add.accumulate(np.concatenate([[self.cost], exact]))[-1])
         self.correct += correct
+
+    def add_penalties(self, penalties: ArrayLike, sizes: ArrayLike) -> None:
+        """Add the penalty of each step of a block, and how many examples the step had."""
+        self.penalty += float(np.dot(penalties, np.asarray(sizes, np.float64)))
 
 
 class Recent:
@@ -126,6 +132,17 @@ def step_sums(costs: Array, weights: Array | None, sizes: Sequence[int]) -> list
         exact *= weights
     starts = np.cumsum([0, *sizes[:-1]])
     return np.add.reduceat(exact, starts).tolist()  # type: ignore[no-any-return]
+
+
+def step_sizes(n: int, size: int) -> Array:
+    """Return how many of n examples each step has: `size`, the last one what is left.
+
+    >>> step_sizes(5, 2).tolist()
+    [2, 2, 1]
+    """
+    sizes = np.full(-(-n // size), size)
+    sizes[-1] = n - size * (len(sizes) - 1)
+    return sizes
 
 
 def join(arrays: list[Array]) -> Array:

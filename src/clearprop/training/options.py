@@ -42,6 +42,12 @@ class FitOptions:
     """Factor on the rate of every parameter (0: frozen), or None."""
     decay: Array | None = None
     """Factor on the penalty and decay of every parameter."""
+    mean_over_weights: bool = False
+    """Whether the weights of each batch are scaled to mean 1 over that batch, Σ w C / Σ w (scikit-learn,
+    PyTorch), and not over the data set; a penalty that the batch divides is then divided by Σ w."""
+    penalty_as_seen: bool = False
+    """Whether a row's penalty is, like its cost, the mean over the epoch as each step saw it (scikit-learn's
+    loss), and not that of the epoch's last parameters."""
 
     @cached_property
     def shapes_gradient(self) -> bool:

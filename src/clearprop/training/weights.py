@@ -11,7 +11,7 @@ from clearprop.arrays import Array
 from clearprop.checks import as_number
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError, did_you_mean, one_of
 
-__all__ = ["check_weights", "class_weights", "mean_one"]
+__all__ = ["check_weights", "class_weights", "mean_one", "mean_one_in_steps"]
 
 
 def check_weights(weights: Any, n: int, what: str = "sample_weight") -> Array:
@@ -41,6 +41,18 @@ def mean_one(weights: Any, n: int, dtype: Any, what: str = "sample_weight") -> A
         raise DataError(f"{what} is 0 for every example: there is nothing to learn from.")
     array = array / largest  # so that the sum cannot overflow
     return np.asarray(array * (n / array.sum()), dtype=dtype)
+
+
+def mean_one_in_steps(weights: Array, size: int) -> Array:
+    """Return weights (n,) scaled to mean 1 over each batch of `size`; the last batch may be short.
+
+    >>> mean_one_in_steps(np.array([1.0, 3.0, 5.0]), 2)
+    array([0.5, 1.5, 1. ])
+    """
+    starts = np.arange(0, len(weights), size)
+    counts = np.diff(starts, append=len(weights))
+    means = np.add.reduceat(weights.astype(np.float64), starts) / counts
+    return np.asarray(weights / np.repeat(means, counts), weights.dtype)
 
 
 def class_weights(class_weight: Any, indices: Array, classes: tuple[Any, ...]) -> Array:

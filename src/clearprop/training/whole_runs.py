@@ -17,7 +17,8 @@ from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import Snapshot, explain_parameters, explain_step
 from clearprop.training.features import all_finite, is_sparse
-from clearprop.training.measure import Tally
+from clearprop.training.measure import Tally, step_sizes
+from clearprop.training.weights import mean_one_in_steps
 
 if TYPE_CHECKING:
     from clearprop.training.loop import TrainingRun
@@ -66,6 +67,8 @@ def whole_runs_of(run: TrainingRun) -> WholeRuns | None:
             max_norm=options.max_norm,
             scale=options.scale,
             decay=options.decay,
+            mean_over_weights=options.mean_over_weights,
+            penalty_as_seen=options.penalty_as_seen,
         ),
     )
     return None if trainer is None else WholeRuns(run, trainer)
@@ -259,8 +262,12 @@ class WholeRuns:
         """Add what a run of steps gave to the epoch's sums and the rolling figures, and call the hooks."""
         run, n = self._run, len(order)
         tally.add(n, result.costs, int(result.correct.sum()))
+        if result.penalties is not None:
+            tally.add_penalties(result.penalties, step_sizes(n, lot.size))
         if outputs is not None:
             weights = None if lot.rows.weights is None else lot.rows.weights[order]
+            if weights is not None and run.options.mean_over_weights:
+                weights = mean_one_in_steps(weights, lot.size)
             tally.keep(run.targets.truth(lot.rows.y[order]), run.targets.scores(outputs[:n]), weights)
         self._call_back()
         if self._looks:
