@@ -83,6 +83,9 @@ __all__ = [
     "engines",
     "errors",
     "fit_many",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "initializers",
     "load",
     "load_recording",
@@ -90,6 +93,9 @@ __all__ = [
     "per_neuron",
     "plots",
     "schedules",
+    "to_sklearn",
+    "to_torch",
+    "to_torch_state_dict",
 ]
 
 if TYPE_CHECKING:
@@ -107,6 +113,14 @@ if TYPE_CHECKING:
         check_layer,
         check_network,
         check_torch,
+    )
+    from clearprop.interchange import (
+        from_keras,
+        from_sklearn,
+        from_torch,
+        to_sklearn,
+        to_torch,
+        to_torch_state_dict,
     )
     from clearprop.many import fit_many
     from clearprop.recorder import FlightRecorder, load_recording
@@ -143,9 +157,18 @@ _CHECKS = (
     "check_network",
     "check_torch",
 )
+_WAYS = (
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
+    "to_sklearn",
+    "to_torch",
+    "to_torch_state_dict",
+)
 _WHEN_ASKED = {
     **dict.fromkeys(_CHECKS, "clearprop.gradcheck"),
     **dict.fromkeys(_SCHEDULES, "clearprop.schedules"),
+    **dict.fromkeys(_WAYS, "clearprop.interchange"),
     "FlightRecorder": "clearprop.recorder",
     "Trace": "clearprop.trace",
     "datasets": "clearprop.datasets",
