@@ -188,9 +188,9 @@ def fill(layers: Sequence[Any], pieces: Sequence[Piece], *, cost: Any, dtype: An
     """
     arrays = [array for piece in pieces for array in piece.numbers.values()]
     n_in = pieces[0].layer.n_in if pieces else None
-    network = Network(layers, cost, n_in=n_in, dtype=float_dtype(dtype, arrays)).build(
-        n_out=_last_size(pieces)
-    )
+    network = Network(layers, cost, n_in=n_in, dtype=float_dtype(dtype, arrays))
+    if not network.is_built:
+        network.build(n_out=_last_size(pieces))
     left = list(pieces)
     for address, wanted in _wants(network):
         _put(network, address, _next(left, address, wanted), "")

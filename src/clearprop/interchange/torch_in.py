@@ -128,7 +128,7 @@ def _linear(module: Any, where: str) -> Piece:
 
 def _batch_norm(module: Any, where: str) -> Piece:
     if module.running_mean is None or module.momentum is None:
-        missing = "running statistics" if module.running_mean is None else "a fixed momentum"
+        missing = "running statistics" if module.running_mean is None else "fixed momentum"
         raise UnsupportedError(f"{where} cannot be carried over: it has no {missing}.")
     own = _numbers(gamma=module.weight, beta=module.bias)
     running = _numbers(running_mean=module.running_mean, running_variance=module.running_var)
