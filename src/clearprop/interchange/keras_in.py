@@ -161,8 +161,8 @@ def _norm(layer: KerasLayer) -> list[Piece]:
     axis, rms = layer.config.get("axis", -1), layer.config.get("rms_scaling", False)
     if axis not in (-1, 1, [-1], [1]) or rms or len(names) != len(layer.weights) or not n:
         raise UnsupportedError(
-            f"{layer.told} cannot be carried over: it has {len(layer.weights)} arrays and the axis {axis}, where "
-            f"{', '.join(names)} of (examples, features) are read."
+            f"{layer.told} cannot be carried over: it has {len(layer.weights)} arrays and the axis {axis}, "
+            f"where {', '.join(names)} of (examples, features) are read."
         )
     own = dict(zip(names, layer.weights, strict=True))
     epsilon = float(layer.config.get("epsilon", 1e-3))
