@@ -9,9 +9,18 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import DTypeError, OptionError, ShapeError, UnsupportedError, one_of
+from clearprop.errors import DTypeError, OptionError, ShapeError, UnsupportedError
 from clearprop.fitting import affine_of, matches
-from clearprop.layers import Activation, ActivationOwner, BatchNorm, Concatenate, Dense, Layer, Residual
+from clearprop.layers import (
+    Activation,
+    ActivationOwner,
+    BatchNorm,
+    Concatenate,
+    Dense,
+    Layer,
+    LayerNorm,
+    Residual,
+)
 from clearprop.network import Network
 from clearprop.training.data import Affine
 from clearprop.training.targets import Targets
@@ -153,7 +162,7 @@ def _with_activations(pieces: Sequence[Piece], activations: Any, gaps: Sequence[
     if len(chosen) != len(dense):
         raise OptionError(
             f"activations must have one entry for each of the {len(dense)} Dense layers "
-            f"({one_of(pieces[i].where for i in dense)}). Got {len(chosen)}."
+            f"({', '.join(pieces[i].where for i in dense)}). Got {len(chosen)}."
         )
     places = {_place(i, pieces, gaps): f for i, f in zip(dense, chosen, strict=True)}
     found: list[Piece] = []
@@ -173,7 +182,7 @@ def _place(dense: int, pieces: Sequence[Piece], gaps: Sequence[bool] | None) -> 
         return dense
     following = dense + 1
     while following < len(pieces) and not isinstance(pieces[following].layer, Dense):
-        if isinstance(pieces[following].layer, BatchNorm) or pieces[following].layer.name == "layer_norm":
+        if isinstance(pieces[following].layer, BatchNorm | LayerNorm):
             return following
         following += 1
     return dense
@@ -187,8 +196,7 @@ def fill(layers: Sequence[Any], pieces: Sequence[Piece], *, cost: Any, dtype: An
     Errors: `OptionError` naming the first layer that does not find what it needs.
     """
     arrays = [array for piece in pieces for array in piece.numbers.values()]
-    n_in = pieces[0].layer.n_in if pieces else None
-    network = Network(layers, cost, n_in=n_in, dtype=float_dtype(dtype, arrays))
+    network = Network(layers, cost, n_in=_first_size(layers, pieces), dtype=float_dtype(dtype, arrays))
     if not network.is_built:
         network.build(n_out=_last_size(pieces))
     left = list(pieces)
@@ -200,6 +208,12 @@ def fill(layers: Sequence[Any], pieces: Sequence[Piece], *, cost: Any, dtype: An
             "Add the layer to layers."
         )
     return network
+
+
+def _first_size(layers: Sequence[Any], pieces: Sequence[Piece]) -> int | None:
+    """Return the number of inputs: of the first Dense piece, if a Dense layer is the first with numbers."""
+    kind = next((type(layer) for layer in layers if isinstance(layer, Dense | BatchNorm | LayerNorm)), Dense)
+    return next((piece.layer.n_in for piece in pieces if isinstance(piece.layer, kind)), None)
 
 
 def _last_size(pieces: Sequence[Piece]) -> int | None:
@@ -228,7 +242,7 @@ def _next(left: list[Piece], address: str, wanted: Mapping[str, tuple[int, ...]]
 
 def _told(piece: Piece) -> str:
     shapes = ", ".join(f"{name} {np.shape(array)}" for name, array in piece.numbers.items())
-    return f"{piece.where!r}, with {shapes}" if piece.where else shapes
+    return f"{piece.where}, with {shapes}" if piece.where else shapes
 
 
 def teach_labels(network: Network, classes: Sequence[Any] | None) -> Network:

@@ -284,11 +284,11 @@ def _bare(name: str, arrays: Mapping[str, Array]) -> Piece:
         return Piece(BatchNorm(size=n), {**learned, **running}, name, _missing(own))
     if weight is not None and weight.ndim == 2:
         n_out, n_in = weight.shape
-        return Piece(Dense(n_out, n_in=n_in, bias=bias is not None), _numbers(W=weight, b=bias), name)
+        return Piece(Dense(n_out, n_in=n_in, bias=bias is not None), _numbers(W=weight, b=bias), repr(name))
     if weight is not None and weight.ndim == 1 and bias is not None:
-        return Piece(LayerNorm(size=len(weight)), _numbers(gamma=weight, beta=bias), name)
+        return Piece(LayerNorm(size=len(weight)), _numbers(gamma=weight, beta=bias), repr(name))
     if weight is not None and weight.ndim == 1:
-        return Piece(Activation({"name": "prelu", "shared": len(weight) == 1}), {"alpha": weight}, name)
+        return Piece(Activation({"name": "prelu", "shared": len(weight) == 1}), {"alpha": weight}, repr(name))
     shapes = ", ".join(f"{part} {array.shape}" for part, array in arrays.items())
     raise UnsupportedError(
         f"{name!r} with {shapes} cannot be carried over: it is no Linear, BatchNorm1d, LayerNorm or PReLU."
@@ -301,7 +301,7 @@ def _check_follows(pieces: Sequence[Piece]) -> None:
     for piece in pieces:
         if size is not None and piece.layer.n_in not in (None, size):
             raise ShapeError(
-                f"{piece.where!r} reads {piece.layer.n_in} inputs, and {before!r} before it gives {size}. If "
+                f"{piece.where} reads {piece.layer.n_in} inputs, and {before} before it gives {size}. If "
                 "the layers act in another order, say it: order=[…]."
             )
         size, before = piece.layer.n_out or size, piece.where
