@@ -31,7 +31,7 @@ def trained(keras: Any, dtype: str = "float32") -> Any:
     scaled.adapt(X)
     model = keras.Sequential(
         [
-            keras.Input((4,)),
+            keras.Input((4,), dtype=dtype),
             scaled,
             layers.Dense(6, use_bias=False, dtype=dtype),
             layers.BatchNormalization(scale=False, dtype=dtype),

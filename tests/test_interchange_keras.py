@@ -94,7 +94,7 @@ def test_weights_alone_fill_layers_that_are_given(tmp_path: Path) -> None:
     file = weights_file(tmp_path)
     ours = cp.from_keras(file, layers=LAYERS, dtype="float64")
     np.testing.assert_allclose(ours.outputs(scaled()), OUTPUTS, rtol=2e-5, atol=2e-7)
-    with pytest.raises(OptionError, match=r"layers\[4\] needs alpha \(5,\); next among"):
+    with pytest.raises(OptionError, match=r"layers\[5\] needs alpha \(5,\); next among"):
         cp.from_keras(file, layers=[*LAYERS[:3], cp.Dense(5, "prelu"), cp.Dense(5, "prelu"), cp.Dense(3)])
     with pytest.raises(UnsupportedError, match="it has 3 arrays and the axis -1, where gamma, beta, running"):
         cp.from_keras(weights_file(tmp_path, gamma=False), layers=LAYERS)

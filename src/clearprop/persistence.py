@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from clearprop.training.targets import Targets
 
 if TYPE_CHECKING:
     from clearprop.network import Network
+
+T = TypeVar("T")
 
 __all__ = ["load_model", "restore", "save", "save_with"]
 
@@ -65,12 +68,14 @@ def save_with(
     )
 
 
-def restore(network: Network, loaded: LoadedModel, path: str | Path) -> Network:
-    """Give a network of the loaded architecture what the file holds besides.
+def restore(onto: T, loaded: LoadedModel, path: str | os.PathLike[str]) -> T:
+    """Give a network of the loaded architecture what the file holds besides, as attributes.
 
+    onto: the network, or anything else that can have those attributes.
     Errors: `FileFormatError` for content that `save` did not write.
     """
     content, tensors = loaded.extra, loaded.extra_tensors
+    network: Any = onto
     try:
         network.seed, network.engine, network.task = content["seed"], content["engine"], content["task"]
         network.classes = None if content["classes"] is None else tuple(content["classes"])
@@ -90,4 +95,4 @@ def restore(network: Network, loaded: LoadedModel, path: str | Path) -> Network:
             f"{Path(path)} holds an architecture and parameters, but not what a network saves besides them: "
             f"{type(error).__name__}: {error}. clearprop.io.load_model reads what is there."
         ) from None
-    return network
+    return onto

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,15 +45,17 @@ def float_dtype(dtype: Any, arrays: Iterable[Array]) -> np.dtype[Any]:
     Errors: `DTypeError` for weights that are neither float32 nor float64, where none is asked for.
     """
     if dtype is not None:
-        return np.dtype(dtype)
-    found = np.result_type(np.float32, *(array.dtype for array in arrays if array.dtype.kind == "f"))
-    half = next((array.dtype for array in arrays if array.dtype.name == "float16"), None)
-    if half is not None or found.name not in ("float32", "float64"):
+        asked: np.dtype[Any] = np.dtype(dtype)
+        return asked
+    kinds = {array.dtype for array in arrays if array.dtype.kind == "f"}
+    odd = next((kind.name for kind in kinds if kind.name not in ("float32", "float64")), None)
+    if odd is not None:
         raise DTypeError(
-            f"the weights are {half or found}; a network computes in float32 or float64. "
+            f"the weights are {odd}; a network computes in float32 or float64. "
             "Give dtype='float32', which keeps their values."
         )
-    return cast("np.dtype[Any]", found)
+    widest: np.dtype[Any] = np.result_type(np.float32, *kinds)
+    return widest
 
 
 # -- in ------------------------------------------------------------------------------------------
