@@ -47,6 +47,7 @@ __all__ = [
     "RMSprop",
     "Residual",
     "StepDecay",
+    "TensorBoard",
     "Trace",
     "Warmup",
     "__version__",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
         check_torch,
     )
     from clearprop.interchange import (
+        TensorBoard,
         from_keras,
         from_sklearn,
         from_torch,
@@ -178,6 +180,7 @@ _CHECKS = (
     "check_torch",
 )
 _WAYS = (
+    "TensorBoard",
     "from_keras",
     "from_sklearn",
     "from_torch",

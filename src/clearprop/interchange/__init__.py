@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from clearprop.interchange.keras_in import from_keras
 from clearprop.interchange.scikit import from_sklearn, to_sklearn
+from clearprop.interchange.tensorboard import TensorBoard
 from clearprop.interchange.torch_in import from_torch
 from clearprop.interchange.torch_out import to_torch, to_torch_state_dict
 
-__all__ = ["from_keras", "from_sklearn", "from_torch", "to_sklearn", "to_torch", "to_torch_state_dict"]
+__all__ = [
+    "TensorBoard",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
+    "to_sklearn",
+    "to_torch",
+    "to_torch_state_dict",
+]
