@@ -26,7 +26,6 @@ def trained(keras: Any, dtype: str = "float32") -> Any:
     """Return a model of all the kinds of layers that are carried over, trained for two epochs."""
     layers = keras.layers
     keras.utils.set_random_seed(0)
-    keras.config.set_floatx(dtype)  # some operations follow it, whatever the dtype of the layers
     X, y = data()
     scaled = layers.Normalization(dtype=dtype)
     scaled.adapt(X)
