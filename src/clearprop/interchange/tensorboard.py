@@ -31,7 +31,8 @@ class TensorBoard(Callback):
     norms of each layer's parameters and of their gradient in the epoch's last recorded step; at the
     beginning, the architecture and what was asked of fit, as texts. Figures of the validation data stand in
     a run of their own, folder/validation beside folder/training, under the same tags, so that both curves
-    come into one chart. The horizontal axis is the epoch; a second fit of the network goes on where the first ended.
+    come into one chart. The horizontal axis is the epoch; a second fit of the network goes on where the
+    first ended.
 
     Parameters:
         folder: where the two runs go, one folder for each training, such as "runs/first". Nothing in it is
