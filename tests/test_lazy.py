@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import clearprop as cp
+from clearprop.lazy import Lazy
 
 FIRST_EPOCH = """
 import sys
@@ -64,6 +65,13 @@ def test_modules_are_attributes_before_anyone_imports_them() -> None:
     names = ("io", "trace", "persistence", "engines.neuron", "engines.example", "engines.graph_rung")
     source = "import clearprop as cp\n" + "\n".join(f"print(cp.{name}.__name__)" for name in names)
     assert alone(source).split() == [f"clearprop.{name}" for name in names]
+
+
+def test_what_tools_ask_of_everything_imports_nothing() -> None:
+    lazy = Lazy("clearprop.there_is_no_such_module")
+    assert not hasattr(lazy, "__wrapped__")
+    with pytest.raises(ModuleNotFoundError):
+        _ = lazy.name
 
 
 def test_a_name_that_is_not_there_is_said_so() -> None:

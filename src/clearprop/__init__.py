@@ -9,27 +9,8 @@
 
 from typing import TYPE_CHECKING
 
-from clearprop import activations, costs, engines, errors, initializers
 from clearprop._version import __version__
-from clearprop.activations import per_neuron
-from clearprop.errors import ClearpropError, DivergenceError, FitManyError
-from clearprop.layers import (
-    Activation,
-    AlphaDropout,
-    BatchNorm,
-    Concatenate,
-    Dense,
-    Dropout,
-    LayerNorm,
-    Residual,
-)
 from clearprop.lazy import attributes
-from clearprop.network import Network, load
-from clearprop.optimizers import LBFGS, SGD, SGDW, Adam, AdamW, Momentum, Nesterov, RMSprop
-from clearprop.training.callbacks import Callback, EarlyStopping, NormHistory
-from clearprop.training.data import Affine
-from clearprop.training.history import History
-from clearprop.training.penalties import Penalty
 
 __all__ = [
     "LBFGS",
@@ -67,6 +48,7 @@ __all__ = [
     "RMSprop",
     "Residual",
     "StepDecay",
+    "TensorBoard",
     "Trace",
     "Warmup",
     "__version__",
@@ -84,6 +66,9 @@ __all__ = [
     "engines",
     "errors",
     "fit_many",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "initializers",
     "load",
     "load_recording",
@@ -94,15 +79,29 @@ __all__ = [
     "to_c",
     "to_javascript",
     "to_onnx",
+    "to_sklearn",
+    "to_torch",
+    "to_torch_state_dict",
 ]
 
 if TYPE_CHECKING:
-    from clearprop import datasets, plots, schedules
+    from clearprop import (
+        activations,
+        costs,
+        datasets,
+        engines,
+        errors,
+        initializers,
+        plots,
+        schedules,
+    )
     from clearprop import explain as explain
     from clearprop import io as io
     from clearprop import persistence as persistence
     from clearprop import trace as trace
+    from clearprop.activations import per_neuron
     from clearprop.diagnosis import diagnose
+    from clearprop.errors import ClearpropError, DivergenceError, FitManyError
     from clearprop.export import to_c, to_javascript, to_onnx
     from clearprop.fitting.checkpoints import Checkpoint
     from clearprop.gradcheck import (
@@ -114,7 +113,28 @@ if TYPE_CHECKING:
         check_network,
         check_torch,
     )
+    from clearprop.interchange import (
+        TensorBoard,
+        from_keras,
+        from_sklearn,
+        from_torch,
+        to_sklearn,
+        to_torch,
+        to_torch_state_dict,
+    )
+    from clearprop.layers import (
+        Activation,
+        AlphaDropout,
+        BatchNorm,
+        Concatenate,
+        Dense,
+        Dropout,
+        LayerNorm,
+        Residual,
+    )
     from clearprop.many import fit_many
+    from clearprop.network import Network, load
+    from clearprop.optimizers import LBFGS, SGD, SGDW, Adam, AdamW, Momentum, Nesterov, RMSprop
     from clearprop.recorder import FlightRecorder, load_recording
     from clearprop.schedules import (
         Constant,
@@ -128,8 +148,24 @@ if TYPE_CHECKING:
     )
     from clearprop.trace import Trace
     from clearprop.training import metrics
+    from clearprop.training.callbacks import Callback, EarlyStopping, NormHistory
+    from clearprop.training.data import Affine
+    from clearprop.training.history import History
+    from clearprop.training.penalties import Penalty
 
-# What training on one's own data at a constant rate does without is imported when it is first asked for.
+# Everything is imported when it is first asked for: who wants a part, such as clearprop.predict, does not
+# wait for the whole.
+_LAYERS = (
+    "Activation",
+    "AlphaDropout",
+    "BatchNorm",
+    "Concatenate",
+    "Dense",
+    "Dropout",
+    "LayerNorm",
+    "Residual",
+)
+_OPTIMIZERS = ("LBFGS", "SGD", "SGDW", "Adam", "AdamW", "Momentum", "Nesterov", "RMSprop")
 _SCHEDULES = (
     "Constant",
     "Cosine",
@@ -149,19 +185,65 @@ _CHECKS = (
     "check_network",
     "check_torch",
 )
+_WAYS = (
+    "TensorBoard",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
+    "to_sklearn",
+    "to_torch",
+    "to_torch_state_dict",
+)
+_PACKAGES = (
+    "activations",
+    "arrays",
+    "checks",
+    "compiled",
+    "costs",
+    "engines",
+    "errors",
+    "fitting",
+    "glass_box",
+    "initializers",
+    "layers",
+    "model",
+    "network",
+    "optimizers",
+    "random",
+    "registry",
+    "specification",
+    "training",
+    "views",
+)
 _WHEN_ASKED = {
+    **{name: f"clearprop.{name}" for name in _PACKAGES},
     **dict.fromkeys(_CHECKS, "clearprop.gradcheck"),
+    **dict.fromkeys(_LAYERS, "clearprop.layers"),
+    **dict.fromkeys(_OPTIMIZERS, "clearprop.optimizers"),
     **dict.fromkeys(_SCHEDULES, "clearprop.schedules"),
     "Checkpoint": "clearprop.fitting.checkpoints",
+    **dict.fromkeys(_WAYS, "clearprop.interchange"),
+    "Affine": "clearprop.training.data",
+    "Callback": "clearprop.training.callbacks",
+    "ClearpropError": "clearprop.errors",
+    "DivergenceError": "clearprop.errors",
+    "EarlyStopping": "clearprop.training.callbacks",
+    "FitManyError": "clearprop.errors",
     "FlightRecorder": "clearprop.recorder",
+    "History": "clearprop.training.history",
+    "Network": "clearprop.network",
+    "NormHistory": "clearprop.training.callbacks",
+    "Penalty": "clearprop.training.penalties",
     "Trace": "clearprop.trace",
     "datasets": "clearprop.datasets",
     "diagnose": "clearprop.diagnosis",
     "explain": "clearprop.explain",
     "fit_many": "clearprop.many",
     "io": "clearprop.io",
+    "load": "clearprop.network",
     "load_recording": "clearprop.recorder",
     "metrics": "clearprop.training.metrics",
+    "per_neuron": "clearprop.activations",
     "persistence": "clearprop.persistence",
     "plots": "clearprop.plots",
     "schedules": "clearprop.schedules",

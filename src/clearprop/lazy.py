@@ -22,6 +22,8 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # tools such as doctest ask what this is: no reason to import it
+            raise AttributeError(attribute)
         return getattr(importlib.import_module(self._name), attribute)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from clearprop.training.targets import Targets, check_classes
 
 if TYPE_CHECKING:
     from clearprop.network import Network
+
+T = TypeVar("T")
 
 __all__ = ["load_model", "restore", "save", "save_with"]
 
@@ -68,22 +71,23 @@ def save_with(
     )
 
 
-def restore(network: Network, loaded: LoadedModel, path: str | Path) -> Network:
-    """Give a network of the loaded architecture what the file holds besides.
+def restore(onto: T, loaded: LoadedModel, path: str | os.PathLike[str]) -> T:
+    """Give a network of the loaded architecture what the file holds besides, as attributes.
 
+    onto: the network, or anything else that can have those attributes.
     Errors: `FileFormatError` for content that `save` did not write.
     """
     try:
-        _give(network, loaded.extra, loaded.extra_tensors)
+        _give(onto, loaded.extra, loaded.extra_tensors)
     except (KeyError, TypeError, ValueError, ClearpropError) as error:
         raise FileFormatError(
             f"{Path(path)} holds an architecture and parameters, but not what a network saves besides them: "
             f"{type(error).__name__}: {error}. clearprop.io.load_model reads what is there."
         ) from None
-    return network
+    return onto
 
 
-def _give(network: Network, content: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+def _give(network: Any, content: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
     """Set what the content says, everything checked as if the user had said it."""
     model = network.model
     stream(content["seed"], Purpose.INITIAL_WEIGHTS)  # refuses what no seed is
@@ -109,7 +113,7 @@ def _give(network: Network, content: Mapping[str, Any], tensors: Mapping[str, Ar
     network.steps_trained = as_whole("steps_trained", content.get("steps_trained", 0), at_least=0)
 
 
-def _preprocessing(kind: Any, tensors: Mapping[str, Array], network: Network) -> str | Affine | None:
+def _preprocessing(kind: Any, tensors: Mapping[str, Array], network: Any) -> str | Affine | None:
     if "shift" in tensors:
         affine = Affine(tensors["shift"], tensors["factor"])
         affine.check(cast(int, network.model.layers[0].n_in))

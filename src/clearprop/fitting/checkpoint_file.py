@@ -102,7 +102,8 @@ def _tally_as_data(tally: Tally) -> dict[str, Any]:
         kept = {"truth": np.concatenate(truth), "outputs": np.concatenate(outputs)}
         if weights[0] is not None:
             kept["weights"] = np.concatenate(weights)
-    return {"examples": tally.examples, "cost": tally.cost, "correct": tally.correct, "kept": kept}
+    sums = {"examples": tally.examples, "cost": tally.cost, "correct": tally.correct}
+    return {**sums, "kept": kept, "penalty": tally.penalty}
 
 
 def _rows_as_data(rows: Sequence[Row]) -> dict[str, Any]:
@@ -189,7 +190,7 @@ def _position(data: Mapping[str, Any], loaded: LoadedModel) -> Position:
 def _tally(data: Mapping[str, Any]) -> Tally:
     kept = data["kept"]
     blocks = [(kept["truth"], kept["outputs"], kept.get("weights"))] if kept else []
-    return Tally(data["examples"], data["cost"], data["correct"], blocks)
+    return Tally(data["examples"], data["cost"], data["correct"], data["penalty"], blocks)
 
 
 def _rows(data: Mapping[str, Any]) -> list[Row]:
