@@ -16,7 +16,6 @@ from clearprop.activations import PerNeuron, activations
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. (2017)
 
 
-
 def ordinal(z):
     """The cumulative logit model as the textbook has it, by differences of its cumulative probabilities."""
     cuts = z[..., 1:2] + np.cumsum(np.logaddexp(0, np.insert(z[..., 2:], 0, -np.inf, axis=-1)), axis=-1)

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from clearprop.arrays import Array, clip, expit, namespace, softplus
 
-__all__ = ["held_for_sums", "log_class_probabilities", "margins", "running_sum", "sum_from", "through_margins"]
+__all__ = [
+    "held_for_sums",
+    "log_class_probabilities",
+    "margins",
+    "running_sum",
+    "sum_from",
+    "through_margins",
+]
 
 
 def held_for_sums(z: Array) -> Array:

@@ -86,7 +86,9 @@ class Ordinal(ActivationFunction):
     """
 
     name: ClassVar[str] = "ordinal"
-    formula: ClassVar[str] = "sigmoid(c_{j+1} - z_0) - sigmoid(c_j - z_0), c_j = z_1 + sum_{1<i<=j} softplus(z_i)"
+    formula: ClassVar[str] = (
+        "sigmoid(c_{j+1} - z_0) - sigmoid(c_j - z_0), c_j = z_1 + sum_{1<i<=j} softplus(z_i)"
+    )
     derivative: ClassVar[str] = "da_j/du_j = -a_j * sigmoid(u_j), da_j/du_{j+1} = a_j * sigmoid(-u_{j+1})"
     elementwise: ClassVar[bool] = False
     distribution: ClassVar[bool] = True
@@ -97,8 +99,8 @@ class Ordinal(ActivationFunction):
         """Return this activation for n neurons. Errors: `ShapeError` for fewer than two."""
         if n < 2:
             raise ShapeError(
-                f"activation 'ordinal' has one neuron per class and needs two or more; the layer has {n}. Give "
-                "the layer as many neurons as there are classes."
+                f"activation 'ordinal' has one neuron per class and needs two or more; the layer has {n}. "
+                "Give the layer as many neurons as there are classes."
             )
         return self
 

@@ -18,7 +18,7 @@ __all__ = ["BinaryFocal", "Focal"]
 @register()
 @dataclass(frozen=True)
 class Focal(ElementwiseCost):
-    """C_x = -sum_j y_j (1 - a_j)^g ln a_j: the sum over the outputs; a and y are distributions over k classes.
+    """C_x = -sum_j y_j (1 - a_j)^g ln a_j: the sum over k classes; a and y are distributions over them.
 
     The factor (1 - a)^g takes weight from examples whose class is found already, so that rare and hard ones
     are heard; for classes that are merely rare, class weights in fit are the plainer way, and the two go
