@@ -168,13 +168,14 @@ CLEARPROP_INLINE Vec<T> power(Vec<T> d, T gamma) {
   return gamma == T(0) ? splat(T(1)) : exp<T>(log<T>(d) * gamma);
 }
 
-// The slope of -d^gamma ln a by ln a, where d = 1 - a, divided by d^gamma: gamma a ln a / d - 1.
+// The slope of -d^gamma ln a by ln a, where d = 1 - a, divided by d^gamma: gamma a ln a / d - 1. Where ln a is
+// -inf, a ln a is 0, also if a stays at the smallest number.
 template <class T>
 CLEARPROP_INLINE Vec<T> focal_slope(Vec<T> a, Vec<T> d, Vec<T> log_a, T gamma) {
   if (gamma == T(0)) return splat(T(-1));
   const Mask<T> sure = d == T(0);
-  return select<T>(sure, splat(T(-1)), weighted<T>(a, log_a) / select<T>(sure, splat(T(1)), d)) * gamma -
-         T(1);
+  const Vec<T> product = select<T>(log_a < -std::numeric_limits<T>::max(), Vec<T>{}, a * log_a);
+  return select<T>(sure, splat(T(-1)), product / select<T>(sure, splat(T(1)), d)) * gamma - T(1);
 }
 
 template <class T>

@@ -221,12 +221,14 @@ def _gamma(cost: Cost) -> float:
 def _focal_slope(a: Array, d: Array, log_a: Array, gamma: float) -> Array:
     """Return d^g (g a ln a / d - 1), where d = 1 - a: the slope of -d^g ln a by ln a.
 
-    As a goes to 1 the quotient ln a / d goes to -1; as a goes to 0, a ln a goes to 0.
+    As a goes to 1 the quotient ln a / d goes to -1; as a goes to 0, a ln a goes to 0 (a itself may stay at
+    the smallest number).
     """
     xp = namespace(a)
     each: Any = d**gamma
     if gamma:  # g ln a is 0 for g = 0
         sure = d == 0
-        ratio = xp.where(sure, -1.0, _times(a, log_a) / xp.where(sure, 1.0, d))
+        product = a * xp.where(log_a == -xp.inf, 0.0, log_a)
+        ratio = xp.where(sure, -1.0, product / xp.where(sure, 1.0, d))
         return each * (gamma * ratio - 1.0)  # type: ignore[no-any-return]
     return 0.0 - each  # type: ignore[no-any-return]
