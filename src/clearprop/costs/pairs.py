@@ -117,7 +117,7 @@ class SigmoidBinaryFocal(FusedPair):
         p, q, g = expit(z), expit(-z), _gamma(cost)
         up = q * _focal_slope(p, q, log_sigmoid(z), g)
         down = p * _focal_slope(q, p, log_sigmoid(-z), g)
-        return y * up - (1.0 - y) * down
+        return y * up - (1.0 - y) * down  # type: ignore[no-any-return]
 
 
 @register_pair
