@@ -89,7 +89,7 @@ def test_quantiles_that_fall_are_refused_where_outputs_rise() -> None:
 
 def test_another_number_of_outputs_than_quantiles_is_refused() -> None:
     net = cp.Network([Dense(3, "increasing")], cost=Pinball(Q), n_in=1)
-    with pytest.raises(ShapeError, match="the last layer has 3 outputs"):
+    with pytest.raises(ShapeError, match="pinball has 5 quantiles; the last layer has 3 outputs"):
         net.fit(X, NOISY, epochs=1)
 
 

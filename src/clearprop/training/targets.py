@@ -71,7 +71,11 @@ class Targets:
         if activation is not None and activation.ordered and classes is None and task != "regression":
             _check_has_order(values, where)
         several = cost.outputs_per_target
-        if several > 1 and n_out in (None, several) and values.ndim <= 2 and values.size == len(values):
+        if several > 1 and n_out not in (None, several):
+            raise ShapeError(
+                f"{cost.name} has {several} quantiles; the last layer has {n_out} outputs. Make the two agree."
+            )
+        if several > 1 and values.ndim <= 2 and values.size == len(values):
             return cls("real", several, (), 0.0, values.ndim == 1, dtype, True)
         if values.ndim == 2 and classes is None:
             return cls._of_rows(values, cost, n_out, task, dtype, low, where)
