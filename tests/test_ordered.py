@@ -322,3 +322,35 @@ def test_focal_costs_at_the_ends(gamma: float, dtype: type) -> None:
 def test_gamma_is_checked(make: Any) -> None:
     with pytest.raises(OptionError, match=f"gamma of {make.__name__} must be a finite number >= 0. Got -1."):
         make(-1)
+
+
+# --- The native rung trains as the reference does, with the examples in the lanes and in rows
+
+
+OUTPUTS: dict[str, tuple[Any, Any]] = {
+    "quantiles": (Dense(5, "increasing"), Pinball(Q)),
+    "classes in order": (Dense(4, "ordinal"), CrossEntropy(0.1)),
+    "ordinal, unfused": (Dense(4, "ordinal"), Focal(1.5)),
+    "focal": (Dense(4, "softmax"), Focal(2.0)),
+    "binary focal": (Dense(4, "sigmoid"), BinaryFocal(0.5)),
+}
+
+
+@needs_native
+@pytest.mark.parametrize("hidden", [6, 300], ids=["lanes", "rows"])
+@pytest.mark.parametrize("case", OUTPUTS)
+def test_the_native_rung_comes_to_the_same_parameters(case: str, hidden: int) -> None:
+    output, cost = OUTPUTS[case]
+    y = NOISY if case == "quantiles" else np.eye(4)[np.arange(600) % 4]
+    weights = np.random.default_rng(1).uniform(0.1, 2.0, 600)
+    nets = {}
+    for engine in ("batch", "native"):
+        nets[engine] = cp.Network([Dense(hidden, "tanh"), output], cost=cost, seed=3)
+        nets[engine].fit(
+            X, y, epochs=1, batch_size=50, optimizer="sgd", eta=0.05, sample_weight=weights, engine=engine
+        )
+    assert "native" in nets["native"].history.engine  # type: ignore[union-attr]
+    np.testing.assert_allclose(nets["native"].theta, nets["batch"].theta, rtol=1e-10, atol=1e-11)
+    for figure in ("cost", "accuracy") if case != "quantiles" else ("cost",):
+        ours, theirs = (nets[engine].history[figure] for engine in nets)  # type: ignore[index]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10)
