@@ -73,7 +73,7 @@ class Targets:
         several = cost.outputs_per_target
         if several > 1 and n_out not in (None, several):
             raise ShapeError(
-                f"{cost.name} has {several} quantiles; the last layer has {n_out} outputs. Make the two agree."
+                f"{cost.name} has {several} quantiles; the last layer has {n_out} outputs. Make them agree."
             )
         if several > 1 and values.ndim <= 2 and values.size == len(values):
             return cls("real", several, (), 0.0, values.ndim == 1, dtype, True)
