@@ -73,6 +73,15 @@ def test_preprocessing_and_every_kind_of_data_are_as_in_predict() -> None:
     np.testing.assert_allclose(plain.embed(sparse.csr_matrix(X)), plain.embed(X), rtol=1e-6)
 
 
+@pytest.mark.parametrize("engine", [None, *engines()])
+def test_the_cost_does_not_matter(engine: str | None) -> None:
+    cost = cp.costs.Pinball((0.1, 0.5, 0.9))
+    net = cp.Network([cp.Dense(4, "tanh"), cp.Dense(3, "increasing")], cost=cost, n_in=5, seed=0)
+    if engine is not None and (reason := engines()[engine].supports(net.model)):
+        pytest.skip(reason)
+    np.testing.assert_allclose(net.embed(X, engine=engine), np.tanh(X @ net.W[1].T), rtol=1e-12)
+
+
 def test_the_network_stays_as_it_is() -> None:
     net = network()
     before = net.theta.copy(), net.model, net.outputs(X)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.costs import Quadratic
 from clearprop.errors import DTypeError, OptionError, UnknownNameError, UnsupportedError, did_you_mean
 from clearprop.fitting import outputs_of
 from clearprop.fitting.reading import draft_of
@@ -26,7 +27,8 @@ def embed(network: Network, X: Any, layer: int | str | None = None, engine: str 
     address = last_hidden(model) if layer is None else _address(layer)
     chain = list(_up_to(model, address))
     cut = draft_of(network)
-    cut._model = Model(tuple(part for _, part in chain), model.cost)
+    # The cost may ask for a number of outputs that only the last layer has, as one of several quantiles does.
+    cut._model = Model(tuple(part for _, part in chain), Quadratic())
     owners = tuple(place for place, _ in chain)
     cut._state = State(
         cut._model,
