@@ -4,7 +4,7 @@
 // 0 * inf at an infinite z it is held at `kFar`, beyond which the other factor has settled.
 #pragma once
 
-#include "math.hpp"
+#include "ordered.hpp"
 
 namespace clearprop {
 namespace CLEARPROP_ISA {
@@ -198,6 +198,8 @@ CLEARPROP_INLINE bool with_function(const Activation& f, const Use& use) {
     case Function::hard_tanh: return use(HardTanh<T>{}), true;
     case Function::exponential: return use(Exponential<T>{}), true;
     case Function::softmax:
+    case Function::increasing:
+    case Function::ordinal:
     case Function::prelu:
     case Function::per_neuron: break;
   }
@@ -383,6 +385,7 @@ void activation_forward(const Activation& f, const T* alpha, const T* z, T* a, I
   if (with_function<T>(f, flat)) return;
   if (f.function == Function::prelu) return prelu_forward(f, alpha, z, a, rows, n, ld);
   if (f.function == Function::per_neuron) return per_neuron_forward(f, z, a, rows, n, ld);
+  if (f.function != Function::softmax) return ordered_forward<T>(f.function, z, a, rows, n, ld);
   if (n <= kLanes<T>) return softmax_narrow(z, a, rows, n, ld);
   softmax_wide(z, a, rows, n, ld);
 }
@@ -397,6 +400,7 @@ void activation_backward(const Activation& f, const T* alpha, const T* z, const 
   if (with_function<T>(f, flat)) return;
   if (f.function == Function::prelu) return prelu_backward(f, alpha, z, delta, alpha_rows, rows, n, ld);
   if (f.function == Function::per_neuron) return per_neuron_backward(f, z, a, delta, rows, n, ld);
+  if (f.function != Function::softmax) return ordered_backward<T>(f.function, z, a, delta, rows, n, ld);
   softmax_backward(a, delta, rows, n, ld);
 }
 

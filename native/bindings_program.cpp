@@ -39,6 +39,8 @@ const std::map<std::string, Function> kFunctions = {
     {"hard_tanh", Function::hard_tanh},
     {"exponential", Function::exponential},
     {"softmax", Function::softmax},
+    {"increasing", Function::increasing},
+    {"ordinal", Function::ordinal},
     {"prelu", Function::prelu},
     {"per_neuron", Function::per_neuron},
 };
@@ -55,6 +57,8 @@ const std::map<std::string, CostFunction> kCosts = {
     {"cross_entropy", CostFunction::cross_entropy},
     {"hinge", CostFunction::hinge},
     {"squared_hinge", CostFunction::squared_hinge},
+    {"focal", CostFunction::focal},
+    {"binary_focal", CostFunction::binary_focal},
 };
 
 const std::map<std::string, Kind> kKinds = {
@@ -161,6 +165,7 @@ Program read_program(const nb::dict& d) {
       .get("option", p.cost.option)
       .get("label_smoothing", p.cost.label_smoothing)
       .get("fused", p.cost.fused)
+      .get("ordinal", p.cost.ordinal)
       .get("quantiles", p.quantiles);
   check_program(p);
   return p;

@@ -51,15 +51,14 @@ void check_values(const Program& p, const Operation& op, int output) {
 void check_activation(const Program& p, const Operation& op) {
   const Activation& f = op.activation;
   check_place(op.alpha, f.shared ? 1 : op.n_out, p.n_theta, f.function == Function::prelu);
+  require(f.function != Function::ordinal || op.n_out >= 2, "ordinal needs two classes or more");
   if (f.function != Function::per_neuron) return;
   require(static_cast<Index>(op.choice_of.size()) == op.n_out, "per_neuron needs one choice for each neuron");
   for (const std::int32_t choice : op.choice_of) {
     require(choice >= 0 && choice < static_cast<std::int32_t>(op.choices.size()), "there is no such choice");
   }
   for (const Activation& choice : op.choices) {
-    const Function g = choice.function;
-    require(g != Function::per_neuron && g != Function::prelu && g != Function::softmax,
-            "an activation that is not of one neuron alone");
+    require(of_one_neuron(choice.function), "an activation that is not of one neuron alone");
   }
 }
 
@@ -96,6 +95,7 @@ void check_program(const Program& p) {
     check_values(p, p.operations[i], static_cast<int>(i) + 1);
     check_numbers(p, p.operations[i]);
   }
+  require(!p.cost.fused || !p.cost.ordinal || p.n_out >= 2, "ordinal needs two classes or more");
   require(p.quantiles.empty() || static_cast<Index>(p.quantiles.size()) == p.n_out,
           "there must be one quantile for each output");
 }

@@ -1,166 +1,10 @@
-// Costs C_x(a, y): one struct each with value and derivative of one output, and the loops over examples.
-//
-// The formulas are those of clearprop/costs. A fused cost is computed from z together with its output
-// activation, whose a is at hand: its `error` is dC_x/dz, that of the others dC_x/da.
+// Costs over the rows of a batch, and how many of its examples are right. The formulas: cost_functions.hpp.
 #pragma once
 
-#include "math.hpp"
+#include "cost_functions.hpp"
 
 namespace clearprop {
 namespace CLEARPROP_ISA {
-
-// y ln a with 0 ln 0 = 0, for y >= 0.
-template <class T>
-CLEARPROP_INLINE Vec<T> xlogy(Vec<T> y, Vec<T> a) {
-  const Vec<T> product = y * log<T>(a);
-  return select<T>((y == T(0)) & (a == a), Vec<T>{}, product);
-}
-
-// y / a with 0 / 0 = 0, for y >= 0.
-template <class T>
-CLEARPROP_INLINE Vec<T> ratio(Vec<T> y, Vec<T> a) {
-  return select<T>((y == T(0)) & (a == T(0)), Vec<T>{}, y / a);
-}
-
-// weight * x with 0 * inf = 0; NaN stays.
-template <class T>
-CLEARPROP_INLINE Vec<T> weighted(Vec<T> weight, Vec<T> x) {
-  return select<T>((weight == T(0)) & (x == x), Vec<T>{}, weight * x);
-}
-
-template <class T>
-CLEARPROP_INLINE Vec<T> sign_of(Vec<T> x) {
-  return select<T>(x > T(0), splat(T(1)), select<T>(x < T(0), splat(T(-1)), x));
-}
-
-// The costs, output by output ------------------------------------------------------------------------------
-
-// One output of as many examples as there are lanes, or several of one.
-template <class T>
-struct Output {
-  Vec<T> z, a, y;
-  Index column;
-};
-
-template <class T>
-struct Quadratic {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return (o.a - o.y) * (o.a - o.y) * T(0.5); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return o.a - o.y; }
-};
-
-template <class T>
-struct SquaredError {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return (o.a - o.y) * (o.a - o.y); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return (o.a - o.y) * T(2); }
-};
-
-template <class T>
-struct AbsoluteError {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return magnitude<T>(o.a - o.y); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return sign_of<T>(o.a - o.y); }
-};
-
-template <class T>
-struct Huber {
-  Vec<T> threshold;
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const {
-    const Vec<T> size = magnitude<T>(o.a - o.y), near = at_most<T>(size, threshold);
-    return near * (size - near * T(0.5));
-  }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const {
-    return at_most<T>(at_least<T>(o.a - o.y, -threshold), threshold);
-  }
-};
-
-template <class T>
-struct LogCosh {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return log_cosh<T>(o.a - o.y); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return tanh<T>(o.a - o.y); }
-};
-
-template <class T>
-struct Pinball {
-  const double* quantiles;
-  double quantile;
-  Index n;
-
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return (o.a - o.y) * error(o); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const {
-    const Vec<T> d = o.a - o.y, sign = sign_of<T>(d), q = at(o.column);
-    return select<T>(d < T(0), q * sign, (T(1) - q) * sign);
-  }
-  CLEARPROP_INLINE Vec<T> at(Index column) const {
-    if (quantiles == nullptr) return splat(static_cast<T>(quantile));
-    T lanes[kLanes<T>];
-    for (int i = 0; i < kLanes<T>; ++i) {
-      lanes[i] = static_cast<T>(quantiles[column + i < n ? column + i : n - 1]);
-    }
-    return load<T>(lanes);
-  }
-};
-
-template <class T>
-struct Poisson {
-  // An infinite rate costs inf; the logarithm must not make that inf - inf.
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const {
-    return o.a - xlogy<T>(o.y, select<T>(o.a > std::numeric_limits<T>::max(), splat(T(1)), o.a));
-  }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return T(1) - ratio<T>(o.y, o.a); }
-};
-
-template <class T>
-struct ExponentialPoisson {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const {
-    const Vec<T> each = o.a - weighted<T>(o.y, o.z);
-    return select<T>(o.a > std::numeric_limits<T>::max(), o.a, each);
-  }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return o.a - o.y; }
-};
-
-template <class T>
-struct BinaryCrossEntropy {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const {
-    return T(0) - (xlogy<T>(o.y, o.a) + xlogy<T>(T(1) - o.y, T(1) - o.a));
-  }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const {
-    return ratio<T>(T(1) - o.y, T(1) - o.a) - ratio<T>(o.y, o.a);
-  }
-};
-
-// -ln sigma(z) = max(-z, 0) + l and -ln sigma(-z) = max(z, 0) + l, with l = ln(1 + exp(-|z|)).
-template <class T>
-struct SigmoidBinaryCrossEntropy {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const {
-    const Vec<T> l = log1p<T>(exp_capped<T>(-magnitude<T>(o.z)));
-    return l + weighted<T>(o.y, at_least<T>(-o.z, Vec<T>{})) +
-           weighted<T>(T(1) - o.y, at_least<T>(o.z, Vec<T>{}));
-  }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return o.a - o.y; }
-};
-
-template <class T>
-struct CrossEntropy {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return T(0) - xlogy<T>(o.y, o.a); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return T(0) - ratio<T>(o.y, o.a); }
-};
-
-template <class T>
-struct Hinge {
-  CLEARPROP_INLINE static Vec<T> missing(const Output<T>& o) {
-    return at_least<T>(T(1) - o.y * o.a, Vec<T>{});
-  }
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const { return missing(o); }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return T(0) - o.y * sign_of<T>(missing(o)); }
-};
-
-template <class T>
-struct SquaredHinge {
-  CLEARPROP_INLINE Vec<T> value(const Output<T>& o) const {
-    const Vec<T> missing = Hinge<T>::missing(o);
-    return missing * missing;
-  }
-  CLEARPROP_INLINE Vec<T> error(const Output<T>& o) const { return T(0) - o.y * Hinge<T>::missing(o) * T(2); }
-};
 
 // Over the examples ----------------------------------------------------------------------------------------
 
@@ -173,18 +17,6 @@ struct Batch {
   Index rows, n, ld;
 
   CLEARPROP_INLINE T weight(Index x) const { return weights == nullptr ? T(1) : weights[x]; }
-};
-
-// y' = keep y + rest, the targets after label smoothing.
-template <class T>
-struct Targets {
-  T keep, rest;
-
-  Targets(const Cost& cost, Index n) : keep(static_cast<T>(1.0 - cost.label_smoothing)) {
-    const bool one_of_many = cost.function == CostFunction::cross_entropy;
-    rest = static_cast<T>(cost.label_smoothing / (one_of_many ? static_cast<double>(n) : 2.0));
-  }
-  CLEARPROP_INLINE Vec<T> operator()(Vec<T> y) const { return y * keep + rest; }
 };
 
 // C_x into values and the error into delta, each if wanted; over the k outputs it is the sum times `share`.
@@ -207,15 +39,6 @@ void each_example(const C& cost, const Targets<T>& targets, const Batch<T>& b, T
 }
 
 // Softmax with cross-entropy -------------------------------------------------------------------------------
-
-// z_j minus the largest z of the row, infinities counting as a quarter of the largest number; where that
-// makes a_j impossible, -inf.
-template <class T>
-CLEARPROP_INLINE Vec<T> below(Vec<T> z, Vec<T> top) {
-  constexpr T big = Format<T>::big;
-  const Vec<T> d = at_most<T>(at_least<T>(z, splat(-big)), splat(big)) - top;
-  return select<T>(d < T(-big / 2), splat(-std::numeric_limits<T>::infinity()), d);
-}
 
 // What the value of an example is made of: C_x = sum_j y'_j (ln S - (z_j - top)), where S is the sum of the
 // exp(z_j - top) and the largest a is 1 / S.
@@ -281,26 +104,31 @@ void softmax_cross_entropy(const Targets<T>& targets, const Batch<T>& b) {
 // A whole batch --------------------------------------------------------------------------------------------
 
 template <class T, bool values, bool errors>
+void each_row(SoftmaxCrossEntropy, const Targets<T>& targets, const Batch<T>& b) {
+  softmax_cross_entropy<T, values, errors>(targets, b);
+}
+
+template <class T, bool values, bool errors, class C>
+void each_row(const C& cost, const Targets<T>& targets, const Batch<T>& b) {
+  each_group<T>(b.rows, [&](Index x, Index count) {
+    const auto at = [&](const T* array) { return Across<T>{array + x * b.ld, 1, b.ld, count}; };
+    Vec<T> factor = splat(T(1));
+    for (Index i = 0; errors && i < count; ++i) factor[i] = b.weight(x + i);
+    const Into<T> delta{errors ? b.delta + x * b.ld : nullptr, 1, b.ld, count};
+    const Vec<T> value = cost.template example<values, errors>(
+        targets, Examples<T>{at(b.z), at(b.a), at(b.y), delta, factor, b.n});
+    for (Index i = 0; values && i < count; ++i) b.values[x + i] = static_cast<double>(value[i]);
+  });
+  if constexpr (errors) clear_padding(b.delta, b.rows, b.n, b.ld);
+}
+
+template <class T, bool values, bool errors>
 void evaluate(const Cost& cost, const Batch<T>& b) {
   const Targets<T> targets(cost, b.n);
-  const T mean = T(1) / static_cast<T>(b.n);
-  const auto use = [&](const auto& c, T share) { each_example<T, values, errors>(c, targets, b, share); };
-  switch (cost.function) {
-    case CostFunction::quadratic: return use(Quadratic<T>{}, T(1));
-    case CostFunction::mean_squared_error: return use(SquaredError<T>{}, mean);
-    case CostFunction::mean_absolute_error: return use(AbsoluteError<T>{}, mean);
-    case CostFunction::huber: return use(Huber<T>{splat(static_cast<T>(cost.option))}, mean);
-    case CostFunction::log_cosh: return use(LogCosh<T>{}, mean);
-    case CostFunction::pinball: return use(Pinball<T>{cost.quantiles, cost.option, b.n}, mean);
-    case CostFunction::poisson:
-      return cost.fused ? use(ExponentialPoisson<T>{}, T(1)) : use(Poisson<T>{}, T(1));
-    case CostFunction::binary_cross_entropy:
-      return cost.fused ? use(SigmoidBinaryCrossEntropy<T>{}, T(1)) : use(BinaryCrossEntropy<T>{}, T(1));
-    case CostFunction::cross_entropy:
-      return cost.fused ? softmax_cross_entropy<T, values, errors>(targets, b) : use(CrossEntropy<T>{}, T(1));
-    case CostFunction::hinge: return use(Hinge<T>{}, T(1));
-    case CostFunction::squared_hinge: return use(SquaredHinge<T>{}, T(1));
-  }
+  with_cost<T>(
+      cost, Pinball<T>{cost.quantiles, cost.option, b.n}, b.n,
+      [&](const auto& c, T share) { each_example<T, values, errors>(c, targets, b, share); },
+      [&](const auto& c) { each_row<T, values, errors>(c, targets, b); });
 }
 
 // C_x of each row, without weights. A fused cost takes z and a = f(z), the others a alone.

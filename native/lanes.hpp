@@ -196,6 +196,9 @@ void lanes_softmax_slope(const T* a, T* delta, Index n, Index width) {
 template <class T>
 void lanes_activate(const Activation& f, const T* z, T* a, Index n, Index width) {
   if (f.function == Function::softmax) return lanes_softmax(z, a, n, width);
+  if (f.function == Function::increasing || f.function == Function::ordinal) {
+    return lanes_ordered_forward<T>(f.function, z, a, n, width);
+  }
   if (f.function != Function::per_neuron) return activation_forward<T>(f, nullptr, z, a, n, width, width);
   for (Index j = 0; j < n; ++j, z += width, a += width) {
     activation_forward<T>(f.choices[f.choice_of[j]], nullptr, z, a, 1, width, width);
@@ -218,6 +221,9 @@ void lanes_forward(const LanesLayer<T>& layer, const T* a_prev, T* z, T* a, Inde
 template <class T>
 void lanes_slope(const Activation& f, const T* z, const T* a, T* delta, Index n, Index width) {
   if (f.function == Function::softmax) return lanes_softmax_slope(a, delta, n, width);
+  if (f.function == Function::increasing || f.function == Function::ordinal) {
+    return lanes_ordered_backward<T>(f.function, z, a, delta, n, width);
+  }
   if (f.function != Function::per_neuron) {
     return activation_backward<T>(f, nullptr, z, a, delta, nullptr, n, width, width);
   }

@@ -1,5 +1,5 @@
 // The costs of a small network, and which of its examples are right, with the examples in the lanes.
-// The formulas are those of costs.hpp, one output of as many examples as there are lanes at a time.
+// The formulas are those of cost_functions.hpp, one output of as many examples as there are lanes at a time.
 #pragma once
 
 #include "costs.hpp"
@@ -92,29 +92,37 @@ double lanes_softmax_cross_entropy(const Targets<T>& targets, const LanesBatch<T
   return sum.total();
 }
 
+template <class T>
+double lanes_row(SoftmaxCrossEntropy, const Targets<T>& targets, const LanesBatch<T>& b) {
+  return lanes_softmax_cross_entropy<T>(targets, b);
+}
+
+template <class T, class C>
+double lanes_row(const C& cost, const Targets<T>& targets, const LanesBatch<T>& b) {
+  LanesCosts<T> sum;
+  for (Index x = 0; x < b.width; x += kLanes<T>) {
+    const Mask<T> real = first<T>(b.rows - x);
+    const Vec<T> weights = weights_of<T>(b, x, real);
+    const auto at = [&](const T* array) { return Across<T>{array + x, b.width, 1, kLanes<T>}; };
+    const Into<T> delta{b.delta + x, b.width, 1, kLanes<T>};
+    const Vec<T> value = cost.template example<true, true>(
+        targets, Examples<T>{at(b.z), at(b.a), at(b.y), delta, splat(T(1)), b.n});
+    for (Index j = 0; j < b.n; ++j) delta.put(j, select<T>(real, delta(j) * weights, Vec<T>{}));
+    sum.add(select<T>(real, value, Vec<T>{}), weights);
+  }
+  return sum.total();
+}
+
 // The (weighted) sum of the costs, and the error of the outputs: dC_x/dz of a fused cost, else dC_x/da.
 template <class T>
 double lanes_cost(const Cost& cost, const LanesBatch<T>& b) {
   const Targets<T> targets(cost, b.n);
-  const T mean = T(1) / static_cast<T>(b.n);
-  const auto use = [&](const auto& c, T share) { return lanes_each<T>(c, targets, b, share); };
-  switch (cost.function) {
-    case CostFunction::quadratic: return use(Quadratic<T>{}, T(1));
-    case CostFunction::mean_squared_error: return use(SquaredError<T>{}, mean);
-    case CostFunction::mean_absolute_error: return use(AbsoluteError<T>{}, mean);
-    case CostFunction::huber: return use(Huber<T>{splat(static_cast<T>(cost.option))}, mean);
-    case CostFunction::log_cosh: return use(LogCosh<T>{}, mean);
-    case CostFunction::pinball: return use(LanesPinball<T>{cost.quantiles, cost.option}, mean);
-    case CostFunction::poisson:
-      return cost.fused ? use(ExponentialPoisson<T>{}, T(1)) : use(Poisson<T>{}, T(1));
-    case CostFunction::binary_cross_entropy:
-      return cost.fused ? use(SigmoidBinaryCrossEntropy<T>{}, T(1)) : use(BinaryCrossEntropy<T>{}, T(1));
-    case CostFunction::cross_entropy:
-      return cost.fused ? lanes_softmax_cross_entropy<T>(targets, b) : use(CrossEntropy<T>{}, T(1));
-    case CostFunction::hinge: return use(Hinge<T>{}, T(1));
-    case CostFunction::squared_hinge: return use(SquaredHinge<T>{}, T(1));
-  }
-  return 0.0;
+  double total = 0.0;
+  with_cost<T>(
+      cost, LanesPinball<T>{cost.quantiles, cost.option}, b.n,
+      [&](const auto& c, T share) { total = lanes_each<T>(c, targets, b, share); },
+      [&](const auto& c) { total = lanes_row<T>(c, targets, b); });
+  return total;
 }
 
 // How many examples are right ------------------------------------------------------------------------------

@@ -31,9 +31,17 @@ enum class Function : int {
   hard_tanh,
   exponential,
   softmax,
+  increasing,
+  ordinal,
   prelu,
   per_neuron,
 };
+
+// Whether each neuron's activation follows from its own z, without parameters.
+inline bool of_one_neuron(Function f) {
+  return f != Function::softmax && f != Function::increasing && f != Function::ordinal &&
+         f != Function::prelu && f != Function::per_neuron;
+}
 
 // An activation a = f(z) of a whole layer.
 struct Activation {
@@ -58,16 +66,20 @@ enum class CostFunction : int {
   cross_entropy,
   hinge,
   squared_hinge,
+  focal,
+  binary_focal,
 };
 
 // A cost, and whether it is computed from z together with its canonical output activation.
 struct Cost {
   CostFunction function = CostFunction::quadratic;
-  double option = 0.0;                // threshold of huber, quantile of pinball
+  double option = 0.0;                // threshold of huber, quantile of pinball, gamma of the focal costs
   const double* quantiles = nullptr;  // pinball with one quantile per output, (n)
   double label_smoothing = 0.0;
-  bool fused = false;  // softmax & cross_entropy, sigmoid & binary_cross_entropy, exponential & poisson,
-                       // identity & quadratic, identity & mean_squared_error
+  bool fused = false;    // softmax or ordinal & cross_entropy, sigmoid & binary_cross_entropy, exponential &
+                         // poisson, identity & quadratic or mean_squared_error, softmax & focal, sigmoid &
+                         // binary_focal
+  bool ordinal = false;  // cross_entropy is fused with ordinal, not with softmax
 };
 
 // How to tell whether an example was right.

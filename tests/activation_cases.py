@@ -18,7 +18,12 @@ VARIANTS = {
     "prelu negative": PReLU(-0.5),
     "prelu zero": PReLU(0.0),
     "per_neuron all": per_neuron(
-        [name for name in activations if name not in ("softmax", "prelu", "per_neuron")], repeat=True
+        [
+            name
+            for name in activations
+            if name not in ("prelu", "per_neuron") and activations[name].elementwise
+        ],
+        repeat=True,
     ),
     "per_neuron counts": per_neuron(["relu", "gelu", "relu"], counts=[2, 1, 3], repeat=True),
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from clearprop.activations import PReLU, activations, per_neuron
 from clearprop.arrays import real_part
-from clearprop.costs import BinaryCrossEntropy, CrossEntropy, Pinball, costs, fused_pairs
+from clearprop.costs import BinaryCrossEntropy, BinaryFocal, CrossEntropy, Focal, Pinball, costs, fused_pairs
 from clearprop.engines import TrainingOptions, engines, forward_backward
 from clearprop.layers import (
     Activation,
@@ -75,7 +75,7 @@ def fits(activation: Any, outputs: str) -> bool:
     if outputs == "real":
         return True
     if outputs == "distribution":
-        return activation.name == "softmax"
+        return activation.distribution
     a = activation.forward(np.linspace(-5.0, 5.0, 101), {"alpha": np.array([0.25])})
     return bool(a.min() > 0 and (outputs == "positive" or a.max() < 1))
 
@@ -116,6 +116,11 @@ def special_cases() -> Iterator[Case]:
     yield Case("smoothed", [Dense(N_OUT, "softmax")], CrossEntropy(0.1))
     yield Case("smoothed-binary", [Dense(N_OUT, "sigmoid")], BinaryCrossEntropy(0.2))
     yield Case("quantiles", [Dense(5, "tanh"), Dense(N_OUT)], Pinball((0.1, 0.5, 0.9)))
+    yield Case("rising-quantiles", [Dense(5, "tanh"), Dense(N_OUT, "increasing")], Pinball((0.1, 0.5, 0.9)))
+    yield Case("ordered-classes", [Dense(5, "tanh"), Dense(7, "ordinal")], CrossEntropy(0.1))
+    yield Case("two-classes-in-order", [Dense(2, "ordinal")], "cross_entropy")
+    yield Case("sharper", [Dense(5, "tanh"), Dense(N_OUT, "softmax")], Focal(0.5))
+    yield Case("sharper-binary", [Dense(5, "tanh"), Dense(N_OUT, "sigmoid")], BinaryFocal(3.0))
     yield Case("one-neuron", [Dense(1, "sigmoid")], "quadratic", 1)
     yield Case(
         "deep", [*[Dense(4, "tanh") for _ in range(8)], Dense(N_OUT, "sigmoid")], "binary_cross_entropy"

@@ -15,6 +15,15 @@ from clearprop.activations import PerNeuron, activations
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. (2017)
 
+
+def ordinal(z):
+    """The cumulative logit model as the textbook has it, by differences of its cumulative probabilities."""
+    cuts = z[..., 1:2] + np.cumsum(np.logaddexp(0, np.insert(z[..., 2:], 0, -np.inf, axis=-1)), axis=-1)
+    below = scipy.special.expit(cuts - z[..., :1])
+    below = np.concatenate([np.zeros_like(z[..., :1]), below, np.ones_like(z[..., :1])], axis=-1)
+    return np.diff(below, axis=-1)
+
+
 FORMULAS = {
     "identity": lambda z: z,
     "sigmoid": scipy.special.expit,
@@ -33,6 +42,10 @@ FORMULAS = {
     "hard_tanh": lambda z: np.clip(z, -1, 1),
     "exponential": np.exp,
     "softmax": lambda z: scipy.special.softmax(z, axis=-1),
+    "increasing": lambda z: np.cumsum(
+        np.concatenate([z[..., :1], np.logaddexp(0, z[..., 1:])], axis=-1), axis=-1
+    ),
+    "ordinal": ordinal,
     "prelu": lambda z: np.where(z > 0, z, 0.25 * z),
     "per_neuron": lambda z: np.where(np.arange(z.shape[-1]) % 2 == 0, np.tanh(z), np.maximum(z, 0)),
 }

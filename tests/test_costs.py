@@ -14,9 +14,11 @@ import pytest
 from clearprop.activations import activations
 from clearprop.costs import (
     BinaryCrossEntropy,
+    BinaryFocal,
     Cost,
     CrossEntropy,
     ElementwiseCost,
+    Focal,
     FusedPair,
     Hinge,
     Huber,
@@ -40,6 +42,11 @@ WITH_OPTIONS = [
     Pinball((0.1, 0.5, 0.8)),
     BinaryCrossEntropy(0.2),
     CrossEntropy(0.1),
+    Focal(0.0),
+    Focal(0.5),
+    Focal(3.0),
+    BinaryFocal(0.0),
+    BinaryFocal(0.5),
 ]
 ALL = [*REGISTERED, *WITH_OPTIONS]
 PAIRS = [(pair, costs.make(pair.cost)) for pair in fused_pairs().values()]
@@ -48,6 +55,11 @@ PAIRS += [
     for pair, cost in [
         (("softmax", "cross_entropy"), CrossEntropy(0.1)),
         (("sigmoid", "binary_cross_entropy"), BinaryCrossEntropy(0.2)),
+        (("ordinal", "cross_entropy"), CrossEntropy(0.1)),
+        (("softmax", "focal"), Focal(0.0)),
+        (("softmax", "focal"), Focal(0.5)),
+        (("sigmoid", "binary_focal"), BinaryFocal(0.0)),
+        (("sigmoid", "binary_focal"), BinaryFocal(3.0)),
     ]
 ]
 
@@ -214,11 +226,20 @@ def test_examples_do_not_mix(cost: Cost) -> None:
     np.testing.assert_array_equal(cost.dC_da(a, y), [cost.dC_da(a[i], y[i]) for i in range(5)])
 
 
-@pytest.mark.parametrize("cost", REGISTERED, ids=repr)
+@pytest.mark.parametrize("cost", [c for c in REGISTERED if c.least_at_target], ids=repr)
 def test_the_best_answer_costs_least(cost: Cost) -> None:
     a, y = examples(cost)
     best = cost.value(y if cost.targets != "count" else y + 1e-300, y)
     assert np.all(best <= cost.value(a, y))
+
+
+@pytest.mark.parametrize("cost", [c for c in REGISTERED if not c.least_at_target], ids=repr)
+def test_the_focal_costs_are_least_at_a_class_but_not_at_a_distribution(cost: Cost) -> None:
+    sure, soft = np.array([[1.0, 0.0, 0.0]]), np.array([[0.7, 0.2, 0.1]])
+    a, _ = examples(cost)
+    assert np.all(cost.value(sure, sure) <= cost.value(a, sure))
+    modest = np.array([[0.6, 0.25, 0.15]])
+    assert np.all(cost.value(modest, soft) < cost.value(soft, soft))
 
 
 # --- dtypes, purity, and the same source under jax.jit.

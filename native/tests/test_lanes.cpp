@@ -194,7 +194,7 @@ static void test_costs(Index rows, Index n) {
   const Kernels<T>& k = table_of<T>();
   vector<double> quantiles;
   for (Index j = 0; j < n; ++j) quantiles.push_back((j + 1.0) / (n + 1.0));
-  for (int which = 0; which <= static_cast<int>(CostFunction::squared_hinge); ++which) {
+  for (int which = 0; which <= static_cast<int>(CostFunction::binary_focal); ++which) {
     for (const bool fused : {false, true}) {
       Cost cost;
       cost.function = static_cast<CostFunction>(which);
@@ -203,9 +203,11 @@ static void test_costs(Index rows, Index n) {
       cost.label_smoothing = rows % 2 == 0 ? 0.1 : 0.0;
       cost.quantiles = rows % 2 == 0 ? quantiles.data() : nullptr;
       Activation f;
-      f.function = cost.function == CostFunction::cross_entropy ? Function::softmax
-                   : cost.function == CostFunction::poisson     ? Function::exponential
-                                                                : Function::sigmoid;
+      const bool classes =
+          cost.function == CostFunction::cross_entropy || cost.function == CostFunction::focal;
+      f.function = classes                                  ? Function::softmax
+                   : cost.function == CostFunction::poisson ? Function::exponential
+                                                            : Function::sigmoid;
       if (fused &&
           (cost.function == CostFunction::quadratic || cost.function == CostFunction::mean_squared_error)) {
         f.function = Function::identity;

@@ -1,4 +1,4 @@
-"""GlassBox: what a network says about itself, `explain`, `why` and `diagnose`."""
+"""GlassBox: what a network says about itself, `explain`, `why`, `diagnose`, `embed`, and in a notebook."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from clearprop.lazy import Lazy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clearprop import diagnosis
+    from clearprop import diagnosis, embedding, notebook
     from clearprop import explain as explaining
+    from clearprop.arrays import Array
     from clearprop.explain import (
         Explanation,
         LayerExplanation,
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from clearprop.training.history import History
 else:
     diagnosis = Lazy("clearprop.diagnosis")
+    embedding = Lazy("clearprop.embedding")
     explaining = Lazy("clearprop.explain")
+    notebook = Lazy("clearprop.notebook")
 
 __all__ = ["GlassBox"]
 
@@ -200,3 +203,25 @@ class GlassBox:
             y_val=y_val,
             max_examples=max_examples,
         )
+
+    def embed(self, X: Any, layer: int | str | None = None, engine: str | None = None) -> Array:
+        """Return the activations of a layer in inference mode, (n, n_out of that layer).
+
+        Parameters:
+            X: as for `predict`; the preprocessing is applied.
+            layer: number or address, such as 2 or "3.body.1"; left out, the last hidden layer: the one that
+                the last layer with weights reads.
+            engine: the rung, as for `predict`.
+
+        Errors: `UnknownNameError` for a layer that is not there; `OptionError` where no layer is hidden;
+        `UnsupportedError` inside a branch that reads columns of its own.
+
+        >>> import clearprop as cp
+        >>> net = cp.Network([cp.Dense(3, "relu"), cp.Dense(2, "softmax")], n_in=2, seed=0)
+        >>> net.embed([[1.0, 2.0]]).shape, net.embed([[1.0, 2.0]], layer=2).sum().round(6)
+        ((1, 3), np.float64(1.0))
+        """
+        return embedding.embed(cast("Network", self), X, layer, engine)
+
+    def _repr_html_(self) -> str:
+        return notebook.network_html(cast("Network", self))

@@ -11,7 +11,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.costs import Cost
-from clearprop.engines import Engine, choose_engine
+from clearprop.engines import Engine, choose_engine, engine_names
 from clearprop.engines.native_few_rows import FewRows
 from clearprop.errors import DTypeError, NotInitializedError, ShapeError
 from clearprop.fitting import (
@@ -397,4 +397,4 @@ def load(path: str | Path, *, custom: Sequence[Any] = ()) -> Network:
     network = Network(loaded.model.layers, loaded.model.cost, dtype=loaded.theta.dtype)
     network._model = loaded.model
     network._state = State(loaded.model, loaded.theta, loaded.buffers)
-    return persistence.restore(network, loaded, path)
+    return persistence.restore(network, loaded, path, engine_names())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.checks import as_choice, as_whole
-from clearprop.engines import engine_names
 from clearprop.errors import ClearpropError, DTypeError, FileFormatError, ShapeError
 from clearprop.io import LoadedModel, load_model, save_model
 from clearprop.random import Purpose, stream
@@ -71,14 +70,17 @@ def save_with(
     )
 
 
-def restore(onto: T, loaded: LoadedModel, path: str | os.PathLike[str]) -> T:
+def restore(
+    onto: T, loaded: LoadedModel, path: str | os.PathLike[str], engines: Sequence[str] | None = None
+) -> T:
     """Give a network of the loaded architecture what the file holds besides, as attributes.
 
-    onto: the network, or anything else that can have those attributes.
+    onto: the network, or anything else that can have those attributes. engines: the names of those there are;
+    None where none will run it.
     Errors: `FileFormatError` for content that `save` did not write.
     """
     try:
-        _give(onto, loaded.extra, loaded.extra_tensors)
+        _give(onto, loaded.extra, loaded.extra_tensors, engines)
     except (KeyError, TypeError, ValueError, ClearpropError) as error:
         raise FileFormatError(
             f"{Path(path)} holds an architecture and parameters, but not what a network saves besides them: "
@@ -87,12 +89,16 @@ def restore(onto: T, loaded: LoadedModel, path: str | os.PathLike[str]) -> T:
     return onto
 
 
-def _give(network: Any, content: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
+def _give(
+    network: Any, content: Mapping[str, Any], tensors: Mapping[str, Array], engines: Sequence[str] | None
+) -> None:
     """Set what the content says, everything checked as if the user had said it."""
     model = network.model
     stream(content["seed"], Purpose.INITIAL_WEIGHTS)  # refuses what no seed is
     network.seed = content["seed"]
-    network.engine = as_choice("engine", content["engine"], ("auto", *engine_names()))
+    network.engine = content["engine"]
+    if engines is not None:
+        as_choice("engine", network.engine, ("auto", *engines))
     network.classes = check_classes(content["classes"], content["task"])
     network.task = content["task"]
     network.preprocessing = _preprocessing(content["preprocessing"], tensors, network)

@@ -27,7 +27,12 @@ __all__ = [
 
 _DTYPES = ("float32", "float64")
 # Which cost a network gets when none is given, by the activation of its last layer.
-_CANONICAL = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy", "exponential": "poisson"}
+_CANONICAL = {
+    "softmax": "cross_entropy",
+    "ordinal": "cross_entropy",
+    "sigmoid": "binary_cross_entropy",
+    "exponential": "poisson",
+}
 
 
 class Description(NamedTuple):
@@ -64,7 +69,9 @@ def describe(spec: Any, cost: str | Cost | None, n_in: int | None, initializer: 
         first, default = found[0].n_in, _CANONICAL.get(_name(found[-1]), "mean_squared_error")
     if n_in is not None and first is not None and n_in != first:
         raise OptionError(f"n_in={n_in} contradicts layers, which begin with {first} inputs. Leave n_in out.")
-    return Description(found, first if n_in is None else n_in, costs.make(default if cost is None else cost))
+    chosen = costs.make(default if cost is None else cost)
+    chosen.check_activation(_name(found[-1]))
+    return Description(found, first if n_in is None else n_in, chosen)
 
 
 def _from_sizes(sizes: list[Any], initializer: Any) -> tuple[tuple[Layer, ...], int | None, str]:

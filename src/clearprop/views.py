@@ -74,13 +74,14 @@ def class_probabilities(last: Layer, targets: Targets | None, a: Array) -> Array
     Errors: `OptionError` where the outputs of this last layer are no probabilities.
     """
     name = last.activation.name if isinstance(last, ActivationOwner) else type(last).__name__
+    distribution = isinstance(last, ActivationOwner) and last.activation.distribution
     real = targets is not None and not targets.is_classification
-    if name not in ("softmax", "sigmoid") or (name == "sigmoid" and real):
+    if not distribution and (name != "sigmoid" or real):
         raise OptionError(
             f"predict_proba needs probabilities of classes; the last layer of this network is {name!r}. "
-            "Use a softmax or sigmoid output trained on labels, or call outputs(X)."
+            "Use a softmax, ordinal or sigmoid output trained on labels, or call outputs(X)."
         )
-    if name == "softmax" or (targets is not None and targets.kind == "multilabel"):
+    if distribution or (targets is not None and targets.kind == "multilabel"):
         return a
     if a.shape[1] == 1:
         return np.concatenate([1 - a, a], axis=1)

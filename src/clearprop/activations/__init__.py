@@ -23,6 +23,8 @@ from clearprop.activations.elementwise import ScaledTanh as ScaledTanh
 from clearprop.activations.elementwise import Sigmoid as Sigmoid
 from clearprop.activations.elementwise import Softsign as Softsign
 from clearprop.activations.elementwise import Tanh as Tanh
+from clearprop.activations.ordered import Increasing as Increasing
+from clearprop.activations.ordered import Ordinal as Ordinal
 from clearprop.activations.rectifiers import ELU as ELU
 from clearprop.activations.rectifiers import GELU as GELU
 from clearprop.activations.rectifiers import SELU as SELU
@@ -46,8 +48,10 @@ __all__ = [
     "GELUTanh",
     "HardTanh",
     "Identity",
+    "Increasing",
     "LeakyReLU",
     "Mish",
+    "Ordinal",
     "PReLU",
     "PerNeuron",
     "ReLU",

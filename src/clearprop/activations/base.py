@@ -60,6 +60,10 @@ class ActivationFunction(Described):
     """f' in one line, in z and a, e.g. "a * (1 - a)"."""
     elementwise: ClassVar[bool] = True
     """Whether a_j depends on z_j alone."""
+    distribution: ClassVar[bool] = False
+    """Whether the activations of a layer are probabilities of classes that exclude one another, sum 1."""
+    ordered: ClassVar[bool] = False
+    """Whether the neurons are classes from the lowest to the highest, so that the order of labels counts."""
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -37,6 +37,7 @@ class Softmax(ActivationFunction):
     formula: ClassVar[str] = "exp(z_j) / sum_k exp(z_k)"
     derivative: ClassVar[str] = "da_k/dz_j = a_k * (1[j=k] - a_j)"
     elementwise: ClassVar[bool] = False
+    distribution: ClassVar[bool] = True
     limits = (0.0, 1.0)
 
     def f(self, z: Array) -> Array:

@@ -23,12 +23,16 @@ from clearprop.costs.base import (
     register_pair,
 )
 from clearprop.costs.classification import BinaryCrossEntropy, CrossEntropy, Hinge, SquaredHinge
+from clearprop.costs.focal import BinaryFocal, Focal
 from clearprop.costs.pairs import (
     ExponentialPoisson,
     IdentityMeanSquaredError,
     IdentityQuadratic,
+    OrdinalCrossEntropy,
     SigmoidBinaryCrossEntropy,
+    SigmoidBinaryFocal,
     SoftmaxCrossEntropy,
+    SoftmaxFocal,
 )
 from clearprop.costs.regression import (
     Huber,
@@ -42,10 +46,12 @@ from clearprop.costs.regression import (
 
 __all__ = [
     "BinaryCrossEntropy",
+    "BinaryFocal",
     "Cost",
     "CrossEntropy",
     "ElementwiseCost",
     "ExponentialPoisson",
+    "Focal",
     "FusedPair",
     "Hinge",
     "Huber",
@@ -54,11 +60,14 @@ __all__ = [
     "LogCosh",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "OrdinalCrossEntropy",
     "Pinball",
     "Poisson",
     "Quadratic",
     "SigmoidBinaryCrossEntropy",
+    "SigmoidBinaryFocal",
     "SoftmaxCrossEntropy",
+    "SoftmaxFocal",
     "SquaredHinge",
     "costs",
     "fused_pair",

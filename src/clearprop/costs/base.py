@@ -72,6 +72,14 @@ class Cost(Described):
     complex_safe: ClassVar[bool] = True
     """Whether the cost is correct for complex a near the real axis (needed for the complex step)."""
 
+    least_at_target: ClassVar[bool] = True
+    """Whether no output costs less than a = y, whatever y: true of all but the focal costs."""
+
+    @property
+    def outputs_per_target(self) -> int:
+        """How many outputs are compared with one and the same target: 1, or the number of quantiles."""
+        return 1
+
     def value(self, a: Array, y: Array) -> Array:
         """Return C_x for every example. a, y: (…, k); result: (…)."""
         raise NotImplementedError
@@ -88,6 +96,9 @@ class Cost(Described):
         """Return, per example (…), how far a is from the nearest point where dC_da jumps (inf if none)."""
         xp = namespace(a)
         return xp.full(a.shape[:-1], xp.inf, dtype=real_part(a).dtype)  # type: ignore[no-any-return]
+
+    def check_activation(self, activation: str) -> None:
+        """Raise `OptionError` where this cost makes no sense with the output activation of that name."""
 
     def check_targets(self, y: Array, *, name: str = "y") -> None:
         """Raise unless y, (…, k), is finite and within what `targets` says. Messages call it `name`.

@@ -8,17 +8,21 @@ y' is y after label smoothing.
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from clearprop.arrays import Array, log_sigmoid, log_softmax, namespace, real_part
+from clearprop.arrays import Array, expit, log_sigmoid, log_softmax, namespace, real_part
 from clearprop.costs.base import Cost, FusedPair, register_pair
+from clearprop.ordering import log_class_probabilities, through_margins
 
 __all__ = [
     "ExponentialPoisson",
     "IdentityMeanSquaredError",
     "IdentityQuadratic",
+    "OrdinalCrossEntropy",
     "SigmoidBinaryCrossEntropy",
+    "SigmoidBinaryFocal",
     "SoftmaxCrossEntropy",
+    "SoftmaxFocal",
 ]
 
 
@@ -37,16 +41,83 @@ class SoftmaxCrossEntropy(FusedPair):
 
     def value(self, cost: Cost, z: Array, y: Array) -> Array:
         """Return -sum_j y'_j log_softmax(z)_j."""
-        xp, log_a = namespace(z), log_softmax(z)
-        # log_softmax lets an infinite z count as a quarter of the largest number; its cost is infinite.
-        impossible = real_part(log_a) < -float(xp.finfo(z.dtype).max) / 8.0
-        log_a = xp.where(impossible, -xp.inf, log_a)
-        return 0.0 - xp.sum(_times(cost.smoothed(y), log_a), axis=-1)  # type: ignore[no-any-return]
+        return 0.0 - namespace(z).sum(_times(cost.smoothed(y), _log_shares(z)), axis=-1)  # type: ignore[no-any-return]
 
     def delta(self, cost: Cost, z: Array, a: Array, y: Array) -> Array:
         """Return a sum_j y'_j - y'."""
         y = cost.smoothed(y)
         return a * namespace(y).sum(y, axis=-1, keepdims=True) - y  # type: ignore[no-any-return]
+
+
+@register_pair
+class OrdinalCrossEntropy(FusedPair):
+    """Ordinal with cross-entropy: C_x = -sum_j y'_j ln(sigmoid(u_{j+1}) - sigmoid(u_j)).
+
+    The likelihood of the cumulative logit model (McCullagh 1980). dC_da_j a_j = -y'_j, which is all that the
+    activation's backward pass needs, so delta is finite where a_j is 0.
+    """
+
+    activation: ClassVar[str] = "ordinal"
+    cost: ClassVar[str] = "cross_entropy"
+    formula: ClassVar[str] = "delta = -sum_j y'_j d(ln a_j)/dz"
+
+    def value(self, cost: Cost, z: Array, y: Array) -> Array:
+        """Return -sum_j y'_j ln a_j, each logarithm without cancellation."""
+        each = _times(cost.smoothed(y), log_class_probabilities(z))
+        return 0.0 - namespace(z).sum(each, axis=-1)  # type: ignore[no-any-return]
+
+    def delta(self, cost: Cost, z: Array, a: Array, y: Array) -> Array:
+        """Return ∂C_x/∂z from ∂C_x/∂(ln a_j) = -y'_j."""
+        return through_margins(z, -cost.smoothed(y))
+
+
+@register_pair
+class SoftmaxFocal(FusedPair):
+    """Softmax with the focal cost: C_x = -sum_j y_j (1 - a_j)^g log_softmax(z)_j.
+
+    With G_j = dC_da_j a_j = y_j (1 - a_j)^g (g a_j ln a_j / (1 - a_j) - 1): delta_j = G_j - a_j sum_i G_i.
+    """
+
+    activation: ClassVar[str] = "softmax"
+    cost: ClassVar[str] = "focal"
+    formula: ClassVar[str] = "delta = G - a sum_i G_i, G = y (1 - a)^g (g a ln a / (1 - a) - 1)"
+
+    def value(self, cost: Cost, z: Array, y: Array) -> Array:
+        """Return -sum_j y_j (1 - a_j)^g ln a_j, with ln a from z."""
+        xp, log_a, c = namespace(z), _log_shares(z), _gamma(cost)
+        return 0.0 - xp.sum((0.0 - xp.expm1(log_a)) ** c * _times(y, log_a), axis=-1)  # type: ignore[no-any-return]
+
+    def delta(self, cost: Cost, z: Array, a: Array, y: Array) -> Array:
+        """Return G_j - a_j sum_i G_i."""
+        xp, log_a = namespace(z), _log_shares(z)
+        G = y * _focal_slope(a, 0.0 - xp.expm1(log_a), log_a, _gamma(cost))
+        return G - a * xp.sum(G, axis=-1, keepdims=True)  # type: ignore[no-any-return]
+
+
+@register_pair
+class SigmoidBinaryFocal(FusedPair):
+    """Sigmoid with the binary focal cost.
+
+    With p = sigmoid(z) and q = sigmoid(-z) = 1 - p:
+    delta = y q^g (g p ln p - q) - (1 - y) p^g (g q ln q - p).
+    """
+
+    activation: ClassVar[str] = "sigmoid"
+    cost: ClassVar[str] = "binary_focal"
+    formula: ClassVar[str] = "delta = y q^g (g p ln p - q) - (1 - y) p^g (g q ln q - p), p = a, q = 1 - a"
+
+    def value(self, cost: Cost, z: Array, y: Array) -> Array:
+        """Return -sum_j (y q^g ln p + (1 - y) p^g ln q), with both logarithms from z."""
+        g = _gamma(cost)
+        each = expit(-z) ** g * _times(y, log_sigmoid(z)) + expit(z) ** g * _times(1.0 - y, log_sigmoid(-z))
+        return 0.0 - namespace(z).sum(each, axis=-1)  # type: ignore[no-any-return]
+
+    def delta(self, cost: Cost, z: Array, a: Array, y: Array) -> Array:
+        """Return y q^g (g p ln p - q) - (1 - y) p^g (g q ln q - p)."""
+        p, q, g = expit(z), expit(-z), _gamma(cost)
+        up = q * _focal_slope(p, q, log_sigmoid(z), g)
+        down = p * _focal_slope(q, p, log_sigmoid(-z), g)
+        return y * up - (1.0 - y) * down  # type: ignore[no-any-return]
 
 
 @register_pair
@@ -133,3 +204,31 @@ def _times(y: Array, log_a: Array) -> Array:
     """Return y log_a for y >= 0, with 0 * -inf = 0 (0 ln 0 = 0)."""
     xp = namespace(log_a)
     return y * xp.where((y == 0) & (log_a == -xp.inf), 0.0, log_a)  # type: ignore[no-any-return]
+
+
+def _log_shares(z: Array) -> Array:
+    """Return ln softmax(z), -inf where a share is impossible because a z is infinite."""
+    xp, log_a = namespace(z), log_softmax(z)
+    # log_softmax lets an infinite z count as a quarter of the largest number; its cost is infinite.
+    impossible = real_part(log_a) < -float(xp.finfo(z.dtype).max) / 8.0
+    return xp.where(impossible, -xp.inf, log_a)  # type: ignore[no-any-return]
+
+
+def _gamma(cost: Cost) -> float:
+    return cost.gamma  # type: ignore[attr-defined, no-any-return]  # only the focal costs come here
+
+
+def _focal_slope(a: Array, d: Array, log_a: Array, gamma: float) -> Array:
+    """Return d^g (g a ln a / d - 1), where d = 1 - a: the slope of -d^g ln a by ln a.
+
+    As a goes to 1 the quotient ln a / d goes to -1; as a goes to 0, a ln a goes to 0 (a itself may stay at
+    the smallest number).
+    """
+    xp = namespace(a)
+    each: Any = d**gamma
+    if gamma:  # g ln a is 0 for g = 0
+        sure = d == 0
+        product = a * xp.where(log_a == -xp.inf, 0.0, log_a)
+        ratio = xp.where(sure, -1.0, product / xp.where(sure, 1.0, d))
+        return each * (gamma * ratio - 1.0)  # type: ignore[no-any-return]
+    return 0.0 - each  # type: ignore[no-any-return]

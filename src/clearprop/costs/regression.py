@@ -187,7 +187,9 @@ class Pinball(ElementwiseCost):
     """C_x = (1/k) sum_j max(q (y_j - a_j), (q - 1) (y_j - a_j)): the mean over the outputs.
 
     Its minimum is the q-quantile of y. dC_da = -q/k below the target, (1 - q)/k above it and 0 at it.
-    Parameters: `quantile`, q in (0, 1), or one q per output, to predict several quantiles at once.
+    Parameters: `quantile`, q in (0, 1), or one q per output, to predict several quantiles at once: y then is
+    one number per example, (n,), which every output is compared with, or a target for each output. With the
+    output activation "increasing" and rising quantiles the predictions cannot cross.
     Source: Koenker and Bassett 1978.
 
     >>> import numpy as np
@@ -229,6 +231,20 @@ class Pinball(ElementwiseCost):
     def kinks(self, a: Array, y: Array) -> Array:
         """Return min_j |d_j|."""
         return _nearest(a - y)
+
+    @property
+    def outputs_per_target(self) -> int:
+        """The number of quantiles where there are several, else 1."""
+        return len(self.quantile) if isinstance(self.quantile, tuple) else 1
+
+    def check_activation(self, activation: str) -> None:
+        """Raise `OptionError` unless the quantiles rise, where the outputs do."""
+        q = self.quantile
+        if activation == "increasing" and isinstance(q, tuple) and list(q) != sorted(q):
+            raise OptionError(
+                f"the outputs of 'increasing' rise, so the quantiles of Pinball must rise too. Got {q}; "
+                f"give {tuple(sorted(q))}."
+            )
 
     def check_targets(self, y: Array, *, name: str = "y") -> None:
         """Raise `ShapeError` unless y has one output per quantile; else as every cost."""

@@ -23,16 +23,16 @@ __all__ = ["optimizer_of", "program_of", "why_not"]
 _ACTIVATIONS: dict[type, str] = {
     getattr(activations, name): getattr(activations, name).name
     for name in (
-        "ELU", "Exponential", "GELU", "GELUTanh", "HardTanh", "Identity", "LeakyReLU", "Mish", "PReLU",
-        "PerNeuron", "ReLU", "SELU", "ScaledTanh", "SiLU", "Sigmoid", "Softmax", "Softplus", "Softsign",
-        "Tanh",
+        "ELU", "Exponential", "GELU", "GELUTanh", "HardTanh", "Identity", "Increasing", "LeakyReLU", "Mish",
+        "Ordinal", "PReLU", "PerNeuron", "ReLU", "SELU", "ScaledTanh", "SiLU", "Sigmoid", "Softmax",
+        "Softplus", "Softsign", "Tanh",
     )
 }  # fmt: skip
 _COSTS: dict[type, str] = {
     getattr(costs, name): getattr(costs, name).name
     for name in (
-        "BinaryCrossEntropy", "CrossEntropy", "Hinge", "Huber", "LogCosh", "MeanAbsoluteError",
-        "MeanSquaredError", "Pinball", "Poisson", "Quadratic", "SquaredHinge",
+        "BinaryCrossEntropy", "BinaryFocal", "CrossEntropy", "Focal", "Hinge", "Huber", "LogCosh",
+        "MeanAbsoluteError", "MeanSquaredError", "Pinball", "Poisson", "Quadratic", "SquaredHinge",
     )
 }  # fmt: skip
 _PAIRS = (
@@ -41,6 +41,9 @@ _PAIRS = (
     pairs.ExponentialPoisson,
     pairs.IdentityQuadratic,
     pairs.IdentityMeanSquaredError,
+    pairs.OrdinalCrossEntropy,
+    pairs.SoftmaxFocal,
+    pairs.SigmoidBinaryFocal,
 )
 _LAYERS = (
     layers.Dense,
@@ -194,12 +197,13 @@ def _activation(activation: Any, n: int) -> dict[str, Any]:
 def _cost(model: Model) -> dict[str, Any]:
     cost: Any = model.cost
     found: dict[str, Any] = {"name": _COSTS[type(cost)], "fused": model.pair is not None}
+    found["ordinal"] = type(model.pair) is pairs.OrdinalCrossEntropy
     found["label_smoothing"] = float(getattr(cost, "label_smoothing", 0.0))
-    quantile = getattr(cost, "quantile", None)
-    if isinstance(quantile, tuple):
-        found["quantiles"] = list(quantile)
+    options = [getattr(cost, name) for name in ("quantile", "threshold", "gamma") if hasattr(cost, name)]
+    if options and isinstance(options[0], tuple):
+        found["quantiles"] = list(options[0])
     else:
-        found["option"] = float(quantile if quantile is not None else getattr(cost, "threshold", 0.0))
+        found["option"] = float(options[0]) if options else 0.0
     return found
 
 

@@ -53,9 +53,9 @@ def activation_data(
 ) -> ActivationCurves:
     """Return an activation a = f(z) and its derivative f'(z) for z in [-reach, reach].
 
-    An elementwise activation has one curve. Softmax of three neurons has one for each a_j as z_0 varies with
-    z_1 = 0 and z_2 = 1; their slopes are ∂a_j/∂z_0, from the activation's own `backward`. `PerNeuron` has
-    one curve for each choice.
+    An elementwise activation has one curve. One of a whole layer, such as softmax, is shown for three
+    neurons: a curve for each a_j as z_0 varies with z_1 = 0 and z_2 = 1; their slopes are ∂a_j/∂z_0, from
+    the activation's own `backward`. `PerNeuron` has one curve for each choice.
 
     Parameters: `name`, of the registry, or an activation of your own; `reach` > 0, in units of z; `points`.
     Errors: `UnknownNameError` with a suggestion; `OptionError`.
@@ -110,12 +110,17 @@ def draw_activation(data: ActivationCurves, axes: Any = None) -> Figure:
             axes = new_figure(3.6, 5.6).subplots()
         check_axes(axes)
         _curves_into(axes, data)
-        softmax = data.name == "softmax"
-        tidy(axes, title=data.name, x="$z_0$" if softmax else "z", y=_y_label(data))
-        formula = "three neurons, $z_1 = 0$, $z_2 = 1$" if softmax else literal(data.formula)
+        layer = _of_a_layer(data)
+        tidy(axes, title=data.name, x="$z_0$" if layer else "z", y=_y_label(data))
+        formula = "three neurons, $z_1 = 0$, $z_2 = 1$" if layer else literal(data.formula)
         axes.set_title(formula, loc="right", fontsize=9, fontweight="normal")
         axes.legend(loc="best", fontsize=8 if len(data.labels) > 1 else 9)
     return axes.figure  # type: ignore[no-any-return]
+
+
+def _of_a_layer(data: ActivationCurves) -> bool:
+    """Return whether the curves are those of three neurons that depend on one another."""
+    return data.labels == ("0", "1", "2")
 
 
 def _y_label(data: ActivationCurves) -> str:
@@ -137,7 +142,7 @@ def _curves_into(axes: Any, data: ActivationCurves, width: float = 1.8) -> None:
 
 
 def _names(data: ActivationCurves, label: str) -> tuple[str, str]:
-    if data.name == "softmax":
+    if _of_a_layer(data):
         return f"$a_{label}$", rf"$\partial a_{label}/\partial z_0$"
     return f"{label}", f"{label}'"
 

@@ -140,11 +140,11 @@ def _given_limits(limits: Any) -> tuple[float, float, float, float]:
 def _shares(net: Network, plane: Array) -> Array | None:
     """Return the share of each class, (m, classes); None where the network gives numbers."""
     last = net.model.layers[-1]
-    activation = last.activation.name if isinstance(last, ActivationOwner) else ""
+    activation = last.activation if isinstance(last, ActivationOwner) else None
     targets = net.targets
     if targets is not None and targets.kind in ("real", "multilabel"):
         return None
-    if activation in ("softmax", "sigmoid"):
+    if activation is not None and (activation.distribution or activation.name == "sigmoid"):
         return np.asarray(net.predict_proba(plane))
     if targets is None:
         return None

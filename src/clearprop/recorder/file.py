@@ -10,7 +10,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.checks import as_whole
-from clearprop.engines import TrainingOptions, choose_engine
+from clearprop.engines import TrainingOptions, choose_engine, engine_names
 from clearprop.errors import ClearpropError, DataError, DTypeError, FileFormatError, UnsupportedError
 from clearprop.fitting.data import check_fraction, read_training_data, read_validation
 from clearprop.io.files import as_path
@@ -157,7 +157,7 @@ def load_recording(
         )
     network = Network(loaded.model.layers, loaded.model.cost, dtype=loaded.theta.dtype)
     network._model, network._state = loaded.model, State(loaded.model, loaded.theta, loaded.buffers)
-    restore(network, loaded, path)
+    restore(network, loaded, path, engine_names())
     data = read_training_data(
         network, X, y, sample_weight, class_weight, None, check_fraction(validation_fraction)
     )

@@ -43,6 +43,8 @@ class Targets:
     """Whether y was given as (n,), so predictions are too."""
     dtype: str = "float64"
     """dtype of y as it was given."""
+    repeated: bool = False
+    """Whether each of several outputs is compared with the one number given: quantiles of one target."""
 
     @classmethod
     def infer(
@@ -68,6 +70,15 @@ class Targets:
         values = plain_values(given, where)
         dtype = given.dtype.str if given.dtype.kind in "SU" else given.dtype.name
         low = _low(cost, activation)
+        if activation is not None and activation.ordered and classes is None and task != "regression":
+            _check_has_order(values, where)
+        several = cost.outputs_per_target
+        if several > 1 and n_out not in (None, several):
+            raise ShapeError(
+                f"{cost.name} has {several} quantiles; the last layer has {n_out} outputs. Make them agree."
+            )
+        if several > 1 and values.ndim <= 2 and values.size == len(values):
+            return cls("real", several, (), 0.0, values.ndim == 1, dtype, True)
         if values.ndim == 2 and classes is None:
             return cls._of_rows(values, cost, n_out, task, dtype, low, where)
         if values.ndim != 1:
@@ -158,6 +169,8 @@ class Targets:
             return rows
         values = plain_values(values, where)
         rows = values[:, None] if values.ndim == 1 else values
+        if self.repeated and rows.shape[1:] == (1,):
+            rows = np.repeat(rows, self.n_out, axis=1)
         if rows.ndim != 2 or rows.shape[1] != self.n_out:
             raise ShapeError(
                 f"{where} has shape {values.shape}; the last layer has {self.n_out} outputs, so it must be "
@@ -209,7 +222,7 @@ class Targets:
             return np.where(chosen, 1, int(self.low)).astype(self.dtype)
         if self.kind == "multilabel":
             return np.where(a > self._middle, 1, int(self.low)).astype(self.dtype)
-        return a[:, 0] if self.vector else a
+        return a[:, 0] if self.vector and not self.repeated else a
 
     def _labels_of(self, indices: Array) -> Array:
         labels: Array = self._labels[indices]
@@ -257,7 +270,7 @@ class Targets:
 
     def config(self) -> dict[str, Any]:
         """Return this as plain data for a saved model."""
-        return {
+        found = {
             "kind": self.kind,
             "n_out": self.n_out,
             "classes": list(self.classes),
@@ -265,6 +278,7 @@ class Targets:
             "vector": self.vector,
             "dtype": self.dtype,
         }
+        return found | {"repeated": True} if self.repeated else found
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Targets:
@@ -320,6 +334,16 @@ def _low(cost: Cost, activation: ActivationFunction | None) -> float:
         return -1.0
     below, above = activation.limits if activation is not None else (-math.inf, math.inf)
     return -1.0 if cost.targets == "real" and below == -above and math.isfinite(above) else 0.0
+
+
+def _check_has_order(y: Array, where: str) -> None:
+    """Raise `DataError` for labels in text: their order is not that of the alphabet."""
+    if family(y) != "numbers":
+        shown = ", ".join(repr(label) for label in np.unique(y)[:6].tolist())
+        raise DataError(
+            f"{where} holds text such as {shown}, and the output layer needs the classes in their order. "
+            "List them from the lowest to the highest in Network(…, classes=[…])."
+        )
 
 
 def _means_labels(
