@@ -260,7 +260,7 @@ def _nudged(estimator: Any, rows: np.ndarray, y: np.ndarray, layer: int, k: int)
 
 
 def test_several_outputs_differ_in_the_reported_loss_alone() -> None:
-    """scikit-learn averages over outputs what its gradient sums; see docs/adr/0011."""
+    """scikit-learn averages over outputs what its gradient sums; see docs/adr/0012."""
     y = SCORES
     theirs, ours = pair("regression", alpha=0.0)
     fitted(theirs, X, y), fitted(ours, X, y)

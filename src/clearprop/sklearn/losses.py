@@ -3,7 +3,7 @@
 Logarithms and sums are float64, as scikit-learn's mostly are. Probabilities are clipped to
 [epsilon, 1 - epsilon] of their dtype, and the Poisson loss has the constant that makes it half a deviance; a
 cost of `clearprop.costs` has neither, so the loss is computed from the outputs. For squared errors of several
-outputs see docs/adr/0011-the-squared-loss-of-several-outputs.md.
+outputs see docs/adr/0012-the-squared-loss-of-several-outputs.md.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     The last layer is linear with the quadratic cost, or exponential with the Poisson cost. With the same
     `random_state` the loss curve is scikit-learn's; with several outputs its squared loss is the one whose
-    gradient is followed, the sum over the outputs (docs/adr/0011-the-squared-loss-of-several-outputs.md).
+    gradient is followed, the sum over the outputs (docs/adr/0012-the-squared-loss-of-several-outputs.md).
 
     Parameters:
         loss: "squared_error", 1/2 (a - y)², or "poisson", half the deviance, for counts y >= 0.
