@@ -11,7 +11,7 @@ __all__ = ["FILES", "NAMES", "NUMBERS", "find"]
 FILES = ("bit_flips",)
 """What a file survives: tests of saving and loading."""
 
-NUMBERS: tuple[str, ...] = ("random_gradients", "against_torch")
+NUMBERS: tuple[str, ...] = ("random_gradients", "against_torch", "metamorphic")
 """What a number survives: tests of gradients, of hostile input, and of the tests themselves."""
 
 NAMES = (*FILES, *NUMBERS)
