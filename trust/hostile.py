@@ -65,7 +65,14 @@ def _calls(seed: int, start: int, stop: int) -> Iterator[dict[str, Any]]:
 
 
 def _child(seed: int, start: int, stop: int) -> tuple[list[str], int]:
-    arguments = [sys.executable, "-X", "faulthandler", "-m", "trust.hostile_child", *map(str, (seed, start, stop))]
+    arguments = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-m",
+        "trust.hostile_child",
+        *map(str, (seed, start, stop)),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([*arguments, folder], cwd=ROOT, capture_output=True, text=True, check=False)
     whole = [line for line in done.stdout.splitlines() if line.startswith('{"number"') and line.endswith("}")]

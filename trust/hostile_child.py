@@ -1,6 +1,6 @@
 """Calls start … stop - 1 of a seed, in this process, one line of JSON each: `trust.hostile` starts it.
 
-    python -m trust.hostile_child SEED START STOP [FOLDER]
+python -m trust.hostile_child SEED START STOP [FOLDER]
 """
 
 from __future__ import annotations

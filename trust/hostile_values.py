@@ -47,8 +47,8 @@ TEXTS = (
 _VALUES: tuple[Callable[[], Any], ...] = (
     lambda: None, lambda: True, lambda: False, lambda: -1, lambda: 0, lambda: 1, lambda: 2, lambda: 1.5,
     lambda: -0.0, lambda: np.nan, lambda: np.inf, lambda: -np.inf, lambda: 10**30, lambda: -(10**30),
-    lambda: 2**31, lambda: 2**63, lambda: 1e308, lambda: 5e-324, lambda: 1j, lambda: b"bytes", lambda: [],
-    lambda: {}, lambda: (), set, object, lambda: int, lambda: len, _Rude, _circular, _deep, lambda: ...,
+    lambda: 2**31, lambda: 2**63, lambda: 1e308, lambda: 5e-324, lambda: 1j, lambda: b"bytes", list,
+    dict, lambda: (), set, object, lambda: int, lambda: len, _Rude, _circular, _deep, lambda: ...,
     lambda: iter([]), lambda: (x for x in "ab"), lambda: [None], lambda: [[]], lambda: [[1], [2, 3]],
     lambda: [np.nan], lambda: ["a", 1], lambda: {"a": 1}, lambda: {1: None}, lambda: range(3), lambda: slice(2),
     lambda: np.float64("nan"), lambda: np.int64(3), lambda: np.array(2.0), lambda: np.zeros(0),

@@ -56,7 +56,9 @@ COSTS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "huber": lambda c, a, y: F.huber_loss(a, y, reduction="none", delta=c.threshold).mean(dim=-1),
     "log_cosh": lambda c, a, y: (torch.logaddexp(a - y, y - a) - math.log(2.0)).mean(dim=-1),
     "pinball": lambda c, a, y: _pinball(c.quantile, y - a).mean(dim=-1),
-    "poisson": lambda c, a, y: F.poisson_nll_loss(a, y, log_input=False, eps=0.0, reduction="none").sum(dim=-1),
+    "poisson": lambda c, a, y: F.poisson_nll_loss(a, y, log_input=False, eps=0.0, reduction="none").sum(
+        dim=-1
+    ),
 }
 
 

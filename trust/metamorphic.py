@@ -24,7 +24,7 @@ from clearprop.compiled import native
 from clearprop.costs import Cost
 from clearprop.engines import Engine, engines
 from clearprop.layers import Activation, BatchNorm, Dense, Layer, LayerNorm
-from clearprop.model import Draws, Model, State
+from clearprop.model import Model, State
 from trust.frame import Figure, Result, Test, command
 from trust.random_gradients import relative_error, what_cancels
 from trust.random_networks import Drawn, Wanted, is_tame, networks, numbers
@@ -249,7 +249,9 @@ def labels_renamed(case: Case) -> Iterator[tuple[str, float]]:
     for name, rung in _rungs(cp.Network(chain, n_in=drawn.n_in).model):
         trained = []
         for names in (first, second):
-            net = cp.Network(chain, n_in=drawn.n_in, seed=drawn.seed % 1000, engine=rung.name, task="classification")
+            net = cp.Network(
+                chain, n_in=drawn.n_in, seed=drawn.seed % 1000, engine=rung.name, task="classification"
+            )
             try:
                 net.fit(X, names[y], epochs=2, batch_size=6, eta=0.01)
             except cp.DivergenceError:

@@ -90,7 +90,9 @@ def what_cancels(trace: Any) -> float:
     Where equal terms of that size cancel (a softmax that gets the same error at each output), what is left is
     rounding, and no share of it is right.
     """
-    passed = [getattr(x, name) for x in trace.layers.values() for name in ("dC_da", "delta") if hasattr(x, name)]
+    passed = [
+        getattr(x, name) for x in trace.layers.values() for name in ("dC_da", "delta") if hasattr(x, name)
+    ]
     errors = [float(np.max(np.abs(error), initial=0.0)) for error in passed if error is not None]
     activations = [float(np.max(np.abs(x.a), initial=0.0)) for x in trace.layers.values()]
     return max(errors) * max(1.0, *activations)

@@ -243,7 +243,7 @@ def _cost(draw: Any, wanted: Wanted, k: int) -> Cost:
 
 
 @st.composite
-def networks(draw: Any, wanted: Wanted = Wanted(), first: Any = None) -> Drawn:  # noqa: B008 (frozen)
+def networks(draw: Any, wanted: Wanted = Wanted(), first: Any = None) -> Drawn:
     """Draw a network, a batch size and a way to run it.
 
     first: a function of (draw, wanted, n_in) that returns layers to begin with and their number of outputs.

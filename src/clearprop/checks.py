@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from clearprop.errors import DTypeError, OptionError, did_you_mean, one_of
@@ -16,7 +19,9 @@ from clearprop.errors import DTypeError, OptionError, did_you_mean, one_of
 __all__ = [
     "as_choice",
     "as_flag",
+    "as_items",
     "as_number",
+    "as_path",
     "as_whole",
     "check_choice",
     "check_flag",
@@ -98,6 +103,28 @@ def as_flag(what: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise DTypeError(_sentence(what, "True or False", value))
     return value
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return `path` as a `Path`; raise `DTypeError` or `OptionError` for what can be none."""
+    if not isinstance(path, str | os.PathLike):
+        raise DTypeError(f"a path must be a string or a pathlib.Path. Got {path!r}.")
+    text = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise OptionError(f"a path must be text, not empty and without null characters. Got {text!r}.")
+    return Path(text)
+
+
+def as_items(what: str, value: Any) -> tuple[Any, ...]:
+    """Return what is in a list or another collection as a tuple; raise `DTypeError` for what is none.
+
+    >>> as_items("counts", 3)
+    Traceback (most recent call last):
+    clearprop.errors.DTypeError: counts must be a list. Got 3.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise DTypeError(_sentence(what, "a list", value))
+    return tuple(value)
 
 
 def check_number(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_flag, as_whole
 from clearprop.costs import Cost
 from clearprop.engines import Engine, choose_engine
 from clearprop.engines.native_few_rows import FewRows
@@ -117,6 +118,8 @@ class Network(GlassBox):
         A network that is built already stays as it is; `initialize` draws anew.
         Errors: `ShapeError` naming both sizes and the layer; `NotInitializedError` without n_in.
         """
+        n_in = None if n_in is None else as_whole("n_in", n_in, at_least=1)
+        n_out = None if n_out is None else as_whole("n_out", n_out, at_least=1)
         if self._model is not None:
             check_sizes(self._model, n_in, n_out)
             return self
@@ -304,6 +307,7 @@ class Network(GlassBox):
         >>> trace[2].delta.shape, trace[1].dC_dW.shape
         ((1, 1), (2, 2))
         """
+        training = as_flag("training", training)
         network = ready_for(self, X, y)
         examples = read_examples(network, X, y, targets_of(network, y), sample_weight)
         everyone = np.arange(len(examples))

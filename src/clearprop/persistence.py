@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearprop.checks import as_whole
-from clearprop.errors import ClearpropError, FileFormatError
+from clearprop.checks import as_path, as_whole
+from clearprop.errors import ClearpropError, DTypeError, FileFormatError
 from clearprop.io import LoadedModel, load_model, save_model
 from clearprop.training.data import Affine
 from clearprop.training.penalties import penalties
@@ -36,6 +36,8 @@ def save_with(
     extra: Mapping[str, Any] | None,
 ) -> None:
     """Write the network and further tensors to a file, in which `restore` finds the network alone."""
+    if extra is not None and not isinstance(extra, Mapping):
+        raise DTypeError(f"extra must be a dictionary of plain data. Got {extra!r}.")
     pre = network.preprocessing
     content = {
         "seed": network.seed,
@@ -52,7 +54,7 @@ def save_with(
     }
     affine = {"shift": pre.shift, "factor": pre.factor} if isinstance(pre, Affine) else {}
     save_model(
-        Path(path),
+        as_path(path),
         model=network.model,
         theta=network.theta,
         buffers=network.buffers,

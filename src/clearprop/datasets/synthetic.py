@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearprop.checks import as_flag, as_number
 from clearprop.errors import OptionError
 from clearprop.random import Purpose, stream
 
@@ -118,11 +119,10 @@ def _labels(sizes: list[int]) -> Labels:
 def _finish(
     X: Float64, y: Labels, kind: int, noise: float, seed: int, shuffle: bool
 ) -> tuple[Float64, Labels]:
-    if not (np.isfinite(noise) and noise >= 0):
-        raise OptionError(f"noise is a standard deviation, 0 or more; got {noise}")
+    noise = as_number("noise", noise, at_least=0)
     if noise > 0:
         X = X + noise * stream(seed, Purpose.DATA, kind, NOISE).normal(X.shape)
-    if shuffle:
+    if as_flag("shuffle", shuffle):
         order = stream(seed, Purpose.DATA, kind, ORDER).permutation(len(X))
         X, y = X[order], y[order]
     return X, y

@@ -58,7 +58,12 @@ def check_network(net: Any) -> Network:
 
 def examples_of(net: Network, X: Any) -> Any:
     """Return X as (n, n_in) numbers; raise `ShapeError` where it does not fit the network."""
-    rows = np.asarray(X)
+    try:
+        rows = np.asarray(X)
+    except ValueError:  # NumPy's word for rows of different lengths
+        raise ShapeError(
+            "X holds rows of different lengths. Give one row of numbers for each example."
+        ) from None
     if rows.ndim != 2 or rows.shape[1] != net.model.n_in:
         raise ShapeError(f"X has shape {rows.shape}; this network expects (examples, {net.model.n_in}).")
     return rows
