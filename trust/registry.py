@@ -11,7 +11,14 @@ __all__ = ["FILES", "NAMES", "NUMBERS", "find"]
 FILES = ("bit_flips",)
 """What a file survives: tests of saving and loading."""
 
-NUMBERS: tuple[str, ...] = ("random_gradients", "against_torch", "metamorphic")
+NUMBERS: tuple[str, ...] = (
+    "random_gradients",
+    "against_torch",
+    "metamorphic",
+    "hostile",
+    "mutation",
+    "many_fits",
+)
 """What a number survives: tests of gradients, of hostile input, and of the tests themselves."""
 
 NAMES = (*FILES, *NUMBERS)

@@ -14,13 +14,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from clearprop.errors import DTypeError, OptionError, did_you_mean, one_of
+import numpy as np
+from numpy.typing import NDArray
+
+from clearprop.errors import DTypeError, OptionError, ShapeError, did_you_mean, one_of
 
 __all__ = [
+    "as_array",
     "as_choice",
     "as_flag",
     "as_items",
     "as_number",
+    "as_numbers",
     "as_path",
     "as_whole",
     "check_choice",
@@ -125,6 +130,29 @@ def as_items(what: str, value: Any) -> tuple[Any, ...]:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise DTypeError(_sentence(what, "a list", value))
     return tuple(value)
+
+
+def as_array(what: str, value: Any) -> NDArray[Any]:
+    """Return `value` as an array; raise `ShapeError` where it is no rectangle of values.
+
+    >>> as_array("X", [[1, 2], [3]])
+    Traceback (most recent call last):
+    clearprop.errors.ShapeError: X holds rows of different lengths. Give as many values in each.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        if "maximum number of dimension" in str(error):
+            raise ShapeError(f"{what} is nested too deeply. Give rows of values.") from None
+        raise ShapeError(f"{what} holds rows of different lengths. Give as many values in each.") from None
+
+
+def as_numbers(what: str, value: Any) -> NDArray[Any]:
+    """Return `value` as an array of real numbers or truth values; raise `ShapeError` or `DTypeError`."""
+    array = as_array(what, value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{what} must hold numbers. Got values of type {array.dtype}.")
+    return array
 
 
 def check_number(

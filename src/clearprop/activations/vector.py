@@ -208,7 +208,7 @@ class PerNeuron(ActivationFunction):
             )
         object.__setattr__(self, "choices", choices)
         object.__setattr__(self, "counts", tuple(int(n) for n in counts))
-        object.__setattr__(self, "repeat", bool(self.repeat))
+        check_flag(self, "repeat")
 
     @cached_property
     def _distinct(self) -> tuple[ActivationFunction, ...]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from clearprop.checks import as_flag, as_number
+from clearprop.checks import as_array, as_flag, as_number
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError
 from clearprop.random import Purpose, stream
 
@@ -134,10 +134,7 @@ def split_indices(
     >>> sorted(train.tolist()), sorted(test.tolist())
     ([2, 3, 4, 5], [0, 1])
     """
-    try:
-        y = np.asarray(y)
-    except ValueError:  # NumPy's word for rows of different lengths
-        raise ShapeError("y holds rows of different lengths. Give one target for each example.") from None
+    y = as_array("y", y)
     test_fraction = as_number("test_fraction", test_fraction, above=0, below=1)
     if y.ndim == 0 or len(y) < 2:
         raise DataError(f"a split needs at least 2 examples, got y of shape {y.shape}")

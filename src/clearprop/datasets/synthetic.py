@@ -73,8 +73,7 @@ def circles(
     Parameters: `factor` in [0, 1), the radius of the inner circle; the others as in `moons`.
     """
     n = _count("n", n, 2)
-    if not 0 <= factor < 1:
-        raise OptionError(f"circles: factor must lie in [0, 1), got {factor}")
+    factor = as_number("factor of circles", factor, at_least=0, below=1)
     outer, inner = (np.linspace(0, 2 * np.pi, size, endpoint=False) for size in (n // 2, n - n // 2))
     X = np.vstack(
         [_points(np.cos(outer), np.sin(outer)), _points(factor * np.cos(inner), factor * np.sin(inner))]
@@ -99,6 +98,7 @@ def spirals(
     """
     arms = _count("arms", arms, 2)
     n = _count("n", n, arms)
+    turns = as_number("turns of spirals", turns)
     sizes = [n // arms + (k < n % arms) for k in range(arms)]
     parts = []
     for k, size in enumerate(sizes):

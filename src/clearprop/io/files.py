@@ -28,6 +28,7 @@ from clearprop.errors import (
 __all__ = [
     "AnyPath",
     "Chunk",
+    "as_path",
     "open_to_read",
     "replace_file",
     "replace_text",
