@@ -1,8 +1,8 @@
 """The calls of `trust.hostile`: what is called, with what, and what is made of the answer.
 
-Call k is a function of the seed and k. Public is what a user meets: the names in `clearprop.__all__`, those in
-the `__all__` of the modules among them, the public methods of the objects that these give, and every command.
-The mathematics itself (`f` of an activation, `value` of a cost, `forward` of a layer) takes arrays from the
+Call k is a function of the seed and k. Public is what a user meets: the names in `clearprop.__all__`, those
+in the `__all__` of the modules among them, the public methods of the objects that these give, and every
+command. The mathematics itself (`f` of an activation, `value` of a cost, `forward` of a layer) takes arrays from the
 engines, which have checked them, and is called here only through them.
 """
 
@@ -234,6 +234,8 @@ def _judged(number: int, what: str, make: Callable[[], Any], target: Any) -> Cal
 def _is_documented(error: BaseException, target: Any) -> bool:
     """Return whether Python itself refused the arguments, or the docstring names this error."""
     frames = traceback.extract_tb(error.__traceback__)
+    if frames[-1].filename.endswith("hostile_values.py"):
+        return True  # the value's own error, handed on
     refused_by_python = isinstance(error, TypeError) and frames[-1].name in ("<lambda>", "_judged")
     if getattr(target, "__name__", "") == "__getitem__" and isinstance(error, LookupError):
         return True  # what iterating and asking with `in` rest on

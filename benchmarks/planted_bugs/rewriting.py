@@ -89,7 +89,11 @@ def operands_exchanged(node: ast.AST, names: Sequence[str]) -> list[ast.AST]:
 def axis_changed(node: ast.AST, names: Sequence[str]) -> list[ast.AST]:
     if not isinstance(node, ast.keyword) or node.arg != "axis":
         return []
-    return [ast.keyword("axis", ast.Constant(axis)) for axis in (0, 1, None) if repr(axis) != ast.unparse(node.value)]
+    return [
+        ast.keyword("axis", ast.Constant(axis))
+        for axis in (0, 1, None)
+        if repr(axis) != ast.unparse(node.value)
+    ]
 
 
 def index_off_by_one(node: ast.AST, names: Sequence[str]) -> list[ast.AST]:
@@ -197,11 +201,16 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
             yield from ((f"{part.name}.{f.name}", f) for f in part.body if isinstance(f, ast.FunctionDef))
 
 
+# One object for all trees that are ever parsed.
+_SHARED = (ast.operator, ast.unaryop, ast.cmpop, ast.boolop, ast.expr_context)
+
+
 def places(kind: str, source: str) -> Iterator[Place]:
     """Yield every place where a kind applies, in the order of the source."""
     tree = ast.parse(source)
     for number, node in enumerate(ast.walk(tree)):
-        node.number = number  # type: ignore[attr-defined]
+        if not isinstance(node, _SHARED):
+            node.number = number  # type: ignore[attr-defined]
     for name, function in _functions(tree):
         names = _local_names(function)
         for node in [found for statement in function.body for found in _below(statement)]:

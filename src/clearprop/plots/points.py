@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_array
 from clearprop.errors import DataError, ShapeError
 from clearprop.plots.style import COLOURS, INK, MARKERS, literal, sequential
 
@@ -43,7 +44,7 @@ def groups(y: Any, n: int, real: bool | None = None, classes: Sequence[Any] = ()
     """
     if y is None:
         return Groups((), np.zeros(n, int), None)
-    given = np.asarray(y)
+    given = as_array("y", y)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.ndim == 2 and given.shape[1] > 1:
