@@ -1,9 +1,8 @@
-"""Flip every bit of a small file, one at a time, and cut it at every length: nothing of it may be accepted."""
+"""Flip every bit of a small file, one at a time, and cut it at every length: nothing may be accepted."""
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from clearprop.errors import FileFormatError
 from trust.frame import Figure, Result, Test, command
-from trust.samples import samples
+from trust.samples import samples, scratch
 
 __all__ = ["TEST", "flips", "judge", "run", "truncations"]
 
@@ -20,11 +19,11 @@ def run(count: int, seed: int) -> Result:
     """Damage `count` files of each kind in every way, and load each."""
     found: Counter[str] = Counter()
     failures: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         path = Path(folder, "damaged.safetensors")
         for number in range(seed, seed + count):
             for sample in samples(number):
-                sample.save(path)
+                sample.save(path, True)
                 whole = path.read_bytes()
                 found["bytes"] += len(whole)
                 for kind, ways in (("flips", flips), ("truncations", truncations)):
@@ -59,7 +58,7 @@ def flips(path: Path, whole: bytes) -> Iterator[str]:
 
 
 def truncations(path: Path, whole: bytes) -> Iterator[str]:
-    """Put the first n bytes of `whole` into the file, from one less than all down to 0; yield what was done."""
+    """Put the first n bytes of `whole` into the file, for n from one less than all down to 0; yield n."""
     path.write_bytes(whole)
     with open(path, "r+b", buffering=0) as file:
         for length in reversed(range(len(whole))):

@@ -2,8 +2,8 @@
 
 Call k is a function of the seed and k. Public is what a user meets: the names in `clearprop.__all__`, those
 in the `__all__` of the modules among them, the public methods of the objects that these give, and every
-command. The mathematics itself (`f` of an activation, `value` of a cost, `forward` of a layer) takes arrays from the
-engines, which have checked them, and is called here only through them.
+command. The mathematics itself (`f` of an activation, `value` of a cost, `forward` of a layer) takes arrays
+from the engines, which have checked them, and is called here only through them.
 """
 
 from __future__ import annotations

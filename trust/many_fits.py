@@ -58,7 +58,7 @@ def has_native() -> bool:
 
 
 def growth(count: int, fit: object) -> tuple[float, int]:
-    """Return by how many bytes the resident set grew over the second half of the fits, and its largest size."""
+    """Return the bytes by which the resident set grew over the second half of the fits, and its peak."""
     block = max(1, count // BLOCKS)
     sizes = []
     for start in range(0, count, block):

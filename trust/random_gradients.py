@@ -1,8 +1,8 @@
 """Random networks against the complex step: the gradient of every one of them is that of its cost.
 
 One random direction in parameters and inputs each, and of every tenth network each entry by itself. Where an
-activation is not safe for complex numbers, central differences away from its kinks. A network drawn in float32
-is compared with the same numbers in float64, and must stay in float32 throughout.
+activation is not safe for complex numbers, central differences away from its kinks. A network drawn in
+float32 is compared with the same numbers in float64, and must stay in float32 throughout.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def error_by_differences(p: Problem, seed: int) -> float:
 
 
 def float32_error(p: Problem) -> float:
-    """Return how far the float32 gradient is from that of the same numbers in float64; infinite if widened."""
+    """Return how far the gradient is from that of the same numbers in float64; infinite if widened."""
     wide = Problem(
         p.model,
         State(p.model, p.state.theta.astype(float), p.state.buffers.astype(float)),

@@ -6,7 +6,6 @@ it; its numbers are a function of a seed that is drawn with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, ClassVar
@@ -126,7 +125,10 @@ def numbers(drawn: Drawn, model: Model | None = None) -> Problem:
         weights = drawn.scale * drawn_weights / drawn_weights.mean()
     state = State(model, theta.astype(drawn.dtype), buffers.astype(drawn.dtype))
     draws = Draws(drawn.seed, 3, np.arange(drawn.n) * 7 + 2) if drawn.training else None
-    cast: Callable[[Any], Any] = lambda array: None if array is None else array.astype(drawn.dtype)
+
+    def cast(array: Any) -> Any:
+        return None if array is None else array.astype(drawn.dtype)
+
     return Problem(model, state, cast(X), cast(y), cast(weights), draws)
 
 
@@ -138,9 +140,9 @@ def is_tame(p: Problem) -> bool:
     with np.errstate(all="ignore"):
         trace = engines()["batch"].trace(*p)
     for record in trace.layers.values():
-        if isinstance(record.layer, ActivationOwner) and _saturates(record.layer.activation):
-            if not np.max(np.abs(record.z)) < SATURATED:
-                return False
+        saturates = isinstance(record.layer, ActivationOwner) and _saturates(record.layer.activation)
+        if saturates and not np.max(np.abs(record.z)) < SATURATED:
+            return False
     scale = 1.0 if p.weights is None else float(np.max(p.weights))
     sizes = [np.abs(trace.a), np.abs(trace.costs), np.abs(trace.gradient) / scale]
     sizes += [np.abs(layer.delta) / scale for layer in trace.layers.values() if "delta" in layer.fields]

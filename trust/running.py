@@ -20,10 +20,10 @@ class Failure(Exception):
 def judge_all(
     judge: Callable[[Any], None], strategy: Any, count: int, begin: int
 ) -> tuple[int, tuple[str, ...]]:
-    """Let `judge` look at `count` drawn cases; return how many it judged and a sentence for each that is wrong.
+    """Let `judge` look at `count` drawn cases; return how many it judged, and a sentence for each wrong one.
 
-    The sentence holds the smallest case that is wrong in that way. A wrong case ends a run of Hypothesis; then
-    another is begun with the next seed, until `count` cases are judged or five were wrong.
+    The sentence holds the smallest case that is wrong in that way. A wrong case ends a run of Hypothesis;
+    then another is begun with the next seed, until `count` cases are judged or five were wrong.
     """
     judged, failures = 0, []
     for attempt in range(_ATTEMPTS):
