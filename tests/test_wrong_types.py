@@ -61,7 +61,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "per_neuron: counts": (lambda: cp.per_neuron(["tanh"], 3), DTypeError, "counts must be a list"),
     "per_neuron: repeat": (lambda: cp.per_neuron(["tanh"], (), "yes"), DTypeError, "repeat"),
     "norms: names": (lambda: cp.NormHistory(names=1.0), DTypeError, "names must be a list"),
-    "metrics_for": (lambda: cp.metrics.metrics_for(ARRAY), (DTypeError), "task"),
+    "metrics_for": (lambda: cp.metrics.metrics_for(ARRAY), OptionError, "task must be one of"),
     "greater_is_better": (lambda: cp.metrics.greater_is_better(1), DTypeError, "column must be the name"),
     "history": (lambda: cp.History()[ARRAY], UnknownNameError, "the history has no column"),
     "figure_bytes": (
