@@ -61,11 +61,14 @@ def growth(count: int, fit: object) -> tuple[float, int]:
     """Return the bytes by which the resident set grew over the second half of the fits, and its peak."""
     block = max(1, count // BLOCKS)
     sizes = []
+    gc.collect()
+    gc.freeze()  # what was there before need not be looked through each time
     for start in range(0, count, block):
         for number in range(start, min(start + block, count)):
             fit(number)  # type: ignore[operator]
         gc.collect()
         sizes.append(resident())
+    gc.unfreeze()
     half = sizes[len(sizes) // 2 :]
     third = max(1, len(half) // 3)
     # Least against least: the allocator gives memory back when it likes.

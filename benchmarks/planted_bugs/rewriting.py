@@ -220,14 +220,19 @@ def places(kind: str, source: str) -> Iterator[Place]:
 
 
 def _below(statement: ast.AST) -> Iterator[ast.AST]:
-    """Yield a statement and all within it, widest first; nothing of a message of an error."""
+    """Yield a statement and all within it, widest first; no annotation, and nothing of an error's message."""
     if isinstance(statement, ast.Raise):
         return
     waiting = [statement]
     while waiting:
         node = waiting.pop(0)
         yield node
-        waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.Raise)]
+        for name, child in ast.iter_fields(node):
+            if name not in ("annotation", "returns"):  # which are never evaluated
+                inner = child if isinstance(child, list) else [child]
+                waiting += [
+                    one for one in inner if isinstance(one, ast.AST) and not isinstance(one, ast.Raise)
+                ]
 
 
 def rewrites_of(kind: str, source: str) -> Iterator[Rewrite]:
