@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import clearprop as cp
 from clearprop import datasets, plots
-from clearprop.errors import DTypeError, OptionError, ShapeError, UnknownNameError
+from clearprop.errors import DataError, DTypeError, OptionError, ShapeError, UnknownNameError
 
 ARRAY = np.ones((4, 3))
 RAGGED = [[1.0], [2.0, 3.0]]
@@ -18,6 +19,10 @@ RAGGED = [[1.0], [2.0, 3.0]]
 
 def net() -> cp.Network:
     return cp.Network([3, 2, 1], seed=0)
+
+
+def sparse() -> Any:
+    return scipy.sparse.random(3, 3, 0.5, format="coo", rng=0)
 
 
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
@@ -34,6 +39,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         DTypeError,
         "factor of circles must be a finite number",
     ),
+    "too many": (lambda: datasets.moons(2**63), OptionError, "n must be at most 1000000000000"),
     "turns": (lambda: datasets.spirals(turns="2"), DTypeError, "turns of spirals must be a finite number"),
     "split fraction": (lambda: datasets.split_indices([0, 1], "0.5"), DTypeError, "test_fraction must be"),
     "split ragged": (lambda: datasets.split_indices(RAGGED), ShapeError, "y holds rows of different lengths"),
@@ -70,6 +76,8 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "figure must be a matplotlib Figure. Got dict",
     ),
     "efforts": (lambda: plots.effort_data(3), DTypeError, "hidden must be a list"),
+    "efforts sparse": (lambda: plots.effort_data(sparse()), DTypeError, "hidden must be a list"),
+    "scatter huge": (lambda: plots.scatter_data(1e308 * np.eye(4)), DataError, "X holds numbers too large"),
     "scatter text": (lambda: plots.scatter_data(ARRAY.astype(str)), DTypeError, "X must hold numbers"),
     "landscape ragged": (
         lambda: plots.landscape_data(net(), RAGGED, [1, 2]),

@@ -129,7 +129,10 @@ def as_items(what: str, value: Any) -> tuple[Any, ...]:
     """
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise DTypeError(_sentence(what, "a list", value))
-    return tuple(value)
+    try:
+        return tuple(value)
+    except TypeError:  # it says that it is one, and is none: a sparse matrix
+        raise DTypeError(_sentence(what, "a list", value)) from None
 
 
 def as_array(what: str, value: Any) -> NDArray[Any]:

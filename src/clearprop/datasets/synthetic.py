@@ -128,7 +128,13 @@ def _finish(
     return X, y
 
 
+MOST = 10**12
+"""More numbers than any memory holds, and few enough for their bytes to be counted."""
+
+
 def _count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise OptionError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if value > MOST:
+        raise OptionError(f"{name} must be at most {MOST}, got {value!r}")
     return int(value)

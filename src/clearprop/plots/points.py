@@ -96,12 +96,20 @@ class Plane:
         return np.asarray((points - self.mean) @ self.axes.T)
 
 
+LARGEST = 1e150
+"""Squares of larger numbers overflow."""
+
+
 def plane(points: Array) -> Plane:
     """Return the plane on which points (n, d) are best seen: as they are up to d = 2, else by PCA.
 
     >>> plane(np.array([[0.0, 1.0], [2.0, 3.0]])).axes.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
+    if np.max(np.abs(points), initial=0.0) > LARGEST:
+        raise DataError(
+            f"X holds numbers too large to draw, beyond {LARGEST:g}. Scale them, or leave them out."
+        )
     d = points.shape[1]
     if d > 2:
         return principal_axes(points)
