@@ -96,7 +96,10 @@ def test_golden_moons() -> None:
         (lambda: datasets.moons(10.0), "n must be an integer"),  # type: ignore[arg-type]
         (lambda: datasets.moons(10, noise=-1), "noise must be a finite number >= 0. Got -1"),
         (lambda: datasets.moons(10, noise=float("nan")), "noise must be a finite number >= 0"),
-        (lambda: datasets.circles(10, factor=1), r"factor must lie in \[0, 1\), got 1"),
+        (
+            lambda: datasets.circles(10, factor=1),
+            r"factor of circles must be a finite number >= 0 and < 1. Got 1",
+        ),
         (lambda: datasets.spirals(10, arms=1), "arms must be an integer of at least 2"),
         (lambda: datasets.spirals(2, arms=3), "n must be an integer of at least 3"),
         (lambda: datasets.toy_step(0), "n must be an integer of at least 1"),

@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "build: n_in": (lambda: net().build(ARRAY), DTypeError, "n_in must be a whole number"),
     "build: n_out": (lambda: net().build(3, 0), OptionError, "n_out must be a whole number >= 1"),
     "trace: training": (
-        lambda: net().trace(ARRAY, [1] * 4, training=ARRAY),
+        lambda: net().trace(ARRAY, [0.1] * 4, training=ARRAY),
         DTypeError,
         "training must be True",
     ),

@@ -182,10 +182,7 @@ class Network(GlassBox):
 
     @property
     def theta(self) -> Array:
-        """Every parameter as one flat vector; writing to it changes the network.
-
-        Where each lies: ``net.parameters``.
-        """
+        """Every parameter as one flat vector; writing to it changes the network. `parameters` names them."""
         return self.state.theta
 
     @theta.setter
@@ -307,12 +304,11 @@ class Network(GlassBox):
         >>> trace[2].delta.shape, trace[1].dC_dW.shape
         ((1, 1), (2, 2))
         """
-        training = as_flag("training", training)
         network = ready_for(self, X, y)
         examples = read_examples(network, X, y, targets_of(network, y), sample_weight)
         everyone = np.arange(len(examples))
         rows, encoded, weights = examples.take(everyone)
-        draws = Draws(self.seed, 0, everyone) if training else None
+        draws = Draws(self.seed, 0, everyone) if as_flag("training", training) else None
         rung = network._engine("batch" if engine is None else engine)
         trace = rung.trace(network.model, network.state, rows, encoded, weights, draws)
         self._model, self._state = network._model, network._state
