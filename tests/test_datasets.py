@@ -94,9 +94,12 @@ def test_golden_moons() -> None:
     [
         (lambda: datasets.moons(1), "n must be an integer of at least 2, got 1"),
         (lambda: datasets.moons(10.0), "n must be an integer"),  # type: ignore[arg-type]
-        (lambda: datasets.moons(10, noise=-1), "noise is a standard deviation, 0 or more; got -1"),
-        (lambda: datasets.moons(10, noise=float("nan")), "noise is a standard deviation"),
-        (lambda: datasets.circles(10, factor=1), r"factor must lie in \[0, 1\), got 1"),
+        (lambda: datasets.moons(10, noise=-1), "noise must be a finite number >= 0. Got -1"),
+        (lambda: datasets.moons(10, noise=float("nan")), "noise must be a finite number >= 0"),
+        (
+            lambda: datasets.circles(10, factor=1),
+            r"factor of circles must be a finite number >= 0 and < 1. Got 1",
+        ),
         (lambda: datasets.spirals(10, arms=1), "arms must be an integer of at least 2"),
         (lambda: datasets.spirals(2, arms=3), "n must be an integer of at least 3"),
         (lambda: datasets.toy_step(0), "n must be an integer of at least 1"),
@@ -207,7 +210,7 @@ def test_golden_split() -> None:
 @pytest.mark.parametrize(
     ("y", "fraction", "error", "message"),
     [
-        ([0, 1, 0], 0.0, OptionError, r"test_fraction must lie in \(0, 1\), got 0.0"),
+        ([0, 1, 0], 0.0, OptionError, r"test_fraction must be a finite number > 0 and < 1. Got 0.0"),
         ([0, 1, 0], 1.0, OptionError, "test_fraction"),
         ([0, 1, 0], float("nan"), OptionError, "test_fraction"),
         ([0], 0.5, DataError, "at least 2 examples"),

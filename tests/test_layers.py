@@ -43,6 +43,7 @@ from clearprop.layers import (
     layers,
     size_chain,
 )
+from clearprop.layers.base import square_sums
 from clearprop.model import Model, State
 from clearprop.random import Purpose, stream
 
@@ -579,3 +580,9 @@ def test_no_network_is_recomputed_differently_in_inference() -> None:
         p = problem(case, 3)
         last = chain_forward(p.model.layers, p.X, p.state.params, p.state.buffer_tree)[-1].a
         assert np.array_equal(last, BATCH.outputs(*p[:3]))
+
+
+def test_sums_of_squares_are_of_each_row() -> None:
+    values = np.array([[[1.0, 2.0], [3.0, 0.0]], [[0.0, -2.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    assert square_sums(values).tolist() == [14.0, 6.0, 0.0]
+    assert square_sums(values[:, 0]).tolist() == [5.0, 4.0, 0.0]

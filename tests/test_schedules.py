@@ -349,3 +349,18 @@ def test_errors_are_one_clear_sentence(make: Callable[[], Any], error: type, mes
     with pytest.raises(error) as caught:
         make()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"period": 0}, OptionError),
+        ({"period": 1.5}, DTypeError),
+        ({"growth": 0}, OptionError),
+        ({"growth": 2}, OptionError),
+        ({"final": -0.1}, OptionError),
+    ],
+)
+def test_options_of_cosine_that_do_not_fit(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"period|growth|final"):
+        Cosine(**options)

@@ -19,7 +19,14 @@ FILES = (
 )
 """What a file survives: tests of saving and loading."""
 
-NUMBERS: tuple[str, ...] = ()
+NUMBERS: tuple[str, ...] = (
+    "random_gradients",
+    "against_torch",
+    "metamorphic",
+    "hostile",
+    "mutation",
+    "many_fits",
+)
 """What a number survives: tests of gradients, of hostile input, and of the tests themselves."""
 
 NAMES = (*FILES, *NUMBERS)

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from clearprop.errors import DTypeError, OptionError, did_you_mean, one_of
+import numpy as np
+from numpy.typing import NDArray
+
+from clearprop.errors import DTypeError, OptionError, ShapeError, did_you_mean, one_of
 
 __all__ = [
+    "as_array",
     "as_choice",
     "as_flag",
+    "as_items",
     "as_number",
+    "as_numbers",
+    "as_path",
     "as_whole",
     "check_choice",
     "check_flag",
@@ -98,6 +108,54 @@ def as_flag(what: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise DTypeError(_sentence(what, "True or False", value))
     return value
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return `path` as a `Path`; raise `DTypeError` or `OptionError` for what can be none."""
+    if not isinstance(path, str | os.PathLike):
+        raise DTypeError(f"a path must be a string or a pathlib.Path. Got {path!r}.")
+    text = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise OptionError(f"a path must be text, not empty and without null characters. Got {text!r}.")
+    return Path(text)
+
+
+def as_items(what: str, value: Any) -> tuple[Any, ...]:
+    """Return what is in a list or another collection as a tuple; raise `DTypeError` for what is none.
+
+    >>> as_items("counts", 3)
+    Traceback (most recent call last):
+    clearprop.errors.DTypeError: counts must be a list. Got 3.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise DTypeError(_sentence(what, "a list", value))
+    try:
+        return tuple(value)
+    except TypeError:  # it says that it is one, and is none: a sparse matrix
+        raise DTypeError(_sentence(what, "a list", value)) from None
+
+
+def as_array(what: str, value: Any) -> NDArray[Any]:
+    """Return `value` as an array; raise `ShapeError` where it is no rectangle of values.
+
+    >>> as_array("X", [[1, 2], [3]])
+    Traceback (most recent call last):
+    clearprop.errors.ShapeError: X holds rows of different lengths. Give as many values in each.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        if "maximum number of dimension" in str(error):
+            raise ShapeError(f"{what} is nested too deeply. Give rows of values.") from None
+        raise ShapeError(f"{what} holds rows of different lengths. Give as many values in each.") from None
+
+
+def as_numbers(what: str, value: Any) -> NDArray[Any]:
+    """Return `value` as an array of real numbers or truth values; raise `ShapeError` or `DTypeError`."""
+    array = as_array(what, value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{what} must hold numbers. Got values of type {array.dtype}.")
+    return array
 
 
 def check_number(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 __all__ = [
+    "BusyError",
     "ClearpropError",
     "DTypeError",
     "DataError",
@@ -60,6 +61,10 @@ class UnknownNameError(ClearpropError, ValueError):
 
 class NotInitializedError(ClearpropError, RuntimeError):
     """The network has no parameters yet, because its input size is not known."""
+
+
+class BusyError(ClearpropError, RuntimeError):
+    """The network is being trained by another call of fit, in this thread or another."""
 
 
 class UnsupportedError(ClearpropError, ValueError):

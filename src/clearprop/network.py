@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_flag, as_whole
 from clearprop.costs import Cost
 from clearprop.engines import Engine, choose_engine, engine_names
 from clearprop.engines.native_few_rows import FewRows
@@ -117,6 +118,8 @@ class Network(GlassBox):
         A network that is built already stays as it is; `initialize` draws anew.
         Errors: `ShapeError` naming both sizes and the layer; `NotInitializedError` without n_in.
         """
+        n_in = None if n_in is None else as_whole("n_in", n_in, at_least=1)
+        n_out = None if n_out is None else as_whole("n_out", n_out, at_least=1)
         if self._model is not None:
             check_sizes(self._model, n_in, n_out)
             return self
@@ -179,10 +182,7 @@ class Network(GlassBox):
 
     @property
     def theta(self) -> Array:
-        """Every parameter as one flat vector; writing to it changes the network.
-
-        Where each lies: ``net.parameters``.
-        """
+        """Every parameter as one flat vector; writing to it changes the network. `parameters` names them."""
         return self.state.theta
 
     @theta.setter
@@ -308,7 +308,7 @@ class Network(GlassBox):
         examples = read_examples(network, X, y, targets_of(network, y), sample_weight)
         everyone = np.arange(len(examples))
         rows, encoded, weights = examples.take(everyone)
-        draws = Draws(self.seed, 0, everyone) if training else None
+        draws = Draws(self.seed, 0, everyone) if as_flag("training", training) else None
         rung = network._engine("batch" if engine is None else engine)
         trace = rung.trace(network.model, network.state, rows, encoded, weights, draws)
         self._model, self._state = network._model, network._state

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.checks import as_choice, as_whole
+from clearprop.checks import as_choice, as_path, as_whole
 from clearprop.errors import ClearpropError, DTypeError, FileFormatError, ShapeError
 from clearprop.io import LoadedModel, load_model, save_model
 from clearprop.random import Purpose, stream
@@ -41,6 +41,8 @@ def save_with(
     extra: Mapping[str, Any] | None,
 ) -> None:
     """Write the network and further tensors to a file, in which `restore` finds the network alone."""
+    if extra is not None and not isinstance(extra, Mapping):
+        raise DTypeError(f"extra must be a dictionary of plain data. Got {extra!r}.")
     pre = network.preprocessing
     content = {
         "seed": network.seed,
@@ -57,7 +59,7 @@ def save_with(
     }
     affine = {"shift": pre.shift, "factor": pre.factor} if isinstance(pre, Affine) else {}
     save_model(
-        Path(path),
+        as_path(path),
         model=network.model,
         theta=network.theta,
         buffers=network.buffers,

@@ -43,7 +43,7 @@ class ParameterViews(Mapping[Any, Array]):
 
     def get(self, layer: Any, default: Any = None) -> Any:
         """Return the view of a layer, or `default` where there is none."""
-        return dict(self).get(layer, default)
+        return dict(self).get(layer, default) if isinstance(layer, str | int | np.integer) else default
 
     def __iter__(self) -> Iterator[Any]:
         for entry in self._model.layout.entries:

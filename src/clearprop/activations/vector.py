@@ -12,7 +12,7 @@ import numpy as np
 
 from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, activations
 from clearprop.arrays import Array, at_least, at_most, namespace, real_part, softmax
-from clearprop.checks import check_flag, check_number
+from clearprop.checks import as_items, check_flag, check_number
 from clearprop.errors import OptionError, ShapeError
 
 __all__ = ["PReLU", "PerNeuron", "Softmax", "per_neuron"]
@@ -192,7 +192,7 @@ class PerNeuron(ActivationFunction):
             raise OptionError(
                 f"per_neuron takes a list of activations. Got {self.choices!r}; write [{self.choices!r}]."
             )
-        choices = tuple(activations.make(choice) for choice in self.choices)
+        choices = tuple(activations.make(choice) for choice in as_items("choices", self.choices))
         if not choices:
             raise OptionError("per_neuron needs at least one activation. Got none.")
         for choice in choices:
@@ -201,7 +201,7 @@ class PerNeuron(ActivationFunction):
                     f"per_neuron takes elementwise activations without learnable parameters. "
                     f"Got {choice.name!r}."
                 )
-        counts = tuple(self.counts)
+        counts = as_items("counts", self.counts)
         if counts and (len(counts) != len(choices) or not all(_is_count(n) for n in counts)):
             raise OptionError(
                 f"the counts of per_neuron must be one whole number of at least 1 for each of the "
@@ -209,7 +209,7 @@ class PerNeuron(ActivationFunction):
             )
         object.__setattr__(self, "choices", choices)
         object.__setattr__(self, "counts", tuple(int(n) for n in counts))
-        object.__setattr__(self, "repeat", bool(self.repeat))
+        check_flag(self, "repeat")
 
     @cached_property
     def _distinct(self) -> tuple[ActivationFunction, ...]:
@@ -311,5 +311,4 @@ def per_neuron(choices: Iterable[Any], counts: Iterable[int] = (), repeat: bool 
     >>> per_neuron(["sigmoid", "tanh", "relu"]).f(np.array([0.0, 1.0, -1.0]))
     array([0.5       , 0.76159416, 0.        ])
     """
-    listed: Any = choices if isinstance(choices, str | ActivationFunction) else tuple(choices)
-    return PerNeuron(listed, tuple(counts), repeat)
+    return PerNeuron(choices, counts, repeat)  # type: ignore[arg-type]  # which makes tuples of them

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearprop.checks import as_path
 from clearprop.datasets.files import first_bytes, open_binary
 from clearprop.errors import FileFormatError, one_of
 
@@ -25,7 +26,7 @@ def read_idx(path: str | Path) -> NDArray[Any]:
 
     Errors: `MissingFileError`; `FileFormatError` if it is no IDX file or has the wrong length.
     """
-    path = Path(path)
+    path = as_path(path)
     with open_binary(path) as file:
         content = file.read()
     return parse_idx(content, str(path))
@@ -62,7 +63,7 @@ def read_npz(path: str | Path) -> dict[str, NDArray[Any]]:
     """
     import zipfile  # here, for it slows `import clearprop` down
 
-    path = Path(path)
+    path = as_path(path)
     first_bytes(path)
     if not zipfile.is_zipfile(path):
         raise FileFormatError(f"{path} is not an .npz file (a zip archive of arrays), or is cut off")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from clearprop.errors import DataError, OptionError, ShapeError
+from clearprop.checks import as_array, as_flag, as_number
+from clearprop.errors import DataError, DTypeError, OptionError, ShapeError
 from clearprop.random import Purpose, stream
 
 __all__ = ["Dataset", "Split", "split", "split_indices"]
@@ -57,6 +58,8 @@ class Dataset:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.feature_names, list | tuple):
+            raise DTypeError(f"feature_names must be a tuple of names. Got {self.feature_names!r}.")
         _check_part(self.name, "train", self.X_train, self.y_train, len(self.feature_names))
         if (self.X_test is None) != (self.y_test is None):
             raise ShapeError(f"data set {self.name!r} has only one of X_test and y_test; give both or none")
@@ -131,9 +134,8 @@ def split_indices(
     >>> sorted(train.tolist()), sorted(test.tolist())
     ([2, 3, 4, 5], [0, 1])
     """
-    y = np.asarray(y)
-    if not 0 < test_fraction < 1:
-        raise OptionError(f"test_fraction must lie in (0, 1), got {test_fraction}")
+    y = as_array("y", y)
+    test_fraction = as_number("test_fraction", test_fraction, above=0, below=1)
     if y.ndim == 0 or len(y) < 2:
         raise DataError(f"a split needs at least 2 examples, got y of shape {y.shape}")
     n_test = min(max(1, round(len(y) * test_fraction)), len(y) - 1)
@@ -141,7 +143,7 @@ def split_indices(
     if stratify is None:
         stratify = y.ndim == 1 and y.dtype.kind not in "fc"
     chosen = np.zeros(len(y), bool)
-    if stratify:
+    if as_flag("stratify", stratify):
         _, labels = np.unique(y if y.dtype.kind != "O" else y.astype(str), return_inverse=True)
         in_order = labels.reshape(len(y))[order]
         for label, count in enumerate(_shares(np.bincount(labels.reshape(-1)), n_test)):
@@ -166,6 +168,11 @@ def _shares(sizes: NDArray[np.intp], n_test: int) -> list[int]:
 
 
 def _check_part(name: str, part: str, X: Array, y: Array, n_features: int) -> None:
+    for what, array in (("X", X), ("y", y)):
+        if not isinstance(array, np.ndarray):
+            raise DTypeError(
+                f"data set {name!r}: {what}_{part} must be an array. Got {type(array).__name__}."
+            )
     if X.ndim != 2 or y.ndim not in (1, 2) or len(X) != len(y):
         raise ShapeError(
             f"data set {name!r}: X_{part} has shape {X.shape}, y_{part} {y.shape}; expected (n, d) and (n,)"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clearprop.checks import as_items
 from clearprop.errors import DownloadError, FileFormatError, OptionError
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def fetch(
     `timeout`, seconds without an answer after which a mirror is given up.
     Errors: `DownloadError` that says what each mirror did; `OptionError` for an address that is none.
     """
-    for base in mirrors:
-        if not base.startswith(("http://", "https://")):
+    for base in as_items("mirrors", mirrors):
+        if not isinstance(base, str) or not base.startswith(("http://", "https://")):
             raise OptionError(f"the address of a mirror starts with http:// or https://, got {base!r}")
     target = folder / file.name
     with contextlib.suppress(OSError, FileFormatError):

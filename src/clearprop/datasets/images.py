@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from clearprop.checks import as_path
 from clearprop.datasets.arrays import parse_idx, read_idx, read_npz
 from clearprop.datasets.bundled import pixel_names
 from clearprop.datasets.dataset import Dataset
 from clearprop.datasets.download import Progress, RemoteFile, cache_dir, fetch
-from clearprop.errors import DataError, FileFormatError, MissingFileError, did_you_mean
+from clearprop.errors import DataError, DTypeError, FileFormatError, MissingFileError, did_you_mean
 
 __all__ = ["FASHION_MNIST", "MNIST", "NielsenSplit", "Source", "fashion_mnist", "mnist", "nielsen_split"]
 
@@ -155,6 +156,8 @@ def nielsen_split(dataset: Dataset, dtype: DTypeLike = np.float64) -> NielsenSpl
     Division by 256 is exact in every float type.
     Errors: `DataError` unless the data set has 60 000 training images and a test part.
     """
+    if not isinstance(dataset, Dataset):
+        raise DTypeError(f"Nielsen's split is one of a Dataset. Got {type(dataset).__name__}.")
     if len(dataset.X_train) != 60_000 or dataset.X_test is None or dataset.y_test is None:
         raise DataError(
             f"Nielsen's split needs 60 000 training images and a test part, as MNIST has; got {dataset!r}"
@@ -173,10 +176,10 @@ def _load(
     progress: Progress | None,
 ) -> Dataset:
     if path is not None:
-        path = Path(path).expanduser()
+        path = as_path(path).expanduser()
         arrays = _from_folder(source, path) if path.is_dir() else read_npz(path)
         return _dataset(source, arrays, str(path))
-    folder = cache_dir() / source.name if cache is None else Path(cache).expanduser()
+    folder = cache_dir() / source.name if cache is None else as_path(cache).expanduser()
     mirrors = source.mirrors if base_url is None else (base_url,) if isinstance(base_url, str) else base_url
     contents = [fetch(file, folder, mirrors, timeout=timeout, progress=progress) for file in source.files]
     arrays = {

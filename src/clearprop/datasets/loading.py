@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearprop.checks import as_path
 from clearprop.datasets.arrays import read_npz
 from clearprop.datasets.bundled import digits, pixel_names
 from clearprop.datasets.dataset import Dataset
@@ -74,7 +75,7 @@ def _load(source: str | Path, seed: int, options: dict[str, Any]) -> Dataset:
     if isinstance(source, str) and source in REAL:
         _check_options(source, REAL[source], options)
         return REAL[source](**options)
-    path = Path(source).expanduser()
+    path = as_path(source).expanduser()
     if not _means_a_file(source):
         hint = did_you_mean(str(source), dataset_names())
         raise UnknownNameError(

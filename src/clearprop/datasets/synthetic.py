@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clearprop.checks import as_flag, as_number
 from clearprop.errors import OptionError
 from clearprop.random import Purpose, stream
 
@@ -72,8 +73,7 @@ def circles(
     Parameters: `factor` in [0, 1), the radius of the inner circle; the others as in `moons`.
     """
     n = _count("n", n, 2)
-    if not 0 <= factor < 1:
-        raise OptionError(f"circles: factor must lie in [0, 1), got {factor}")
+    factor = as_number("factor of circles", factor, at_least=0, below=1)
     outer, inner = (np.linspace(0, 2 * np.pi, size, endpoint=False) for size in (n // 2, n - n // 2))
     X = np.vstack(
         [_points(np.cos(outer), np.sin(outer)), _points(factor * np.cos(inner), factor * np.sin(inner))]
@@ -98,6 +98,7 @@ def spirals(
     """
     arms = _count("arms", arms, 2)
     n = _count("n", n, arms)
+    turns = as_number("turns of spirals", turns)
     sizes = [n // arms + (k < n % arms) for k in range(arms)]
     parts = []
     for k, size in enumerate(sizes):
@@ -118,17 +119,22 @@ def _labels(sizes: list[int]) -> Labels:
 def _finish(
     X: Float64, y: Labels, kind: int, noise: float, seed: int, shuffle: bool
 ) -> tuple[Float64, Labels]:
-    if not (np.isfinite(noise) and noise >= 0):
-        raise OptionError(f"noise is a standard deviation, 0 or more; got {noise}")
+    noise = as_number("noise", noise, at_least=0)
     if noise > 0:
         X = X + noise * stream(seed, Purpose.DATA, kind, NOISE).normal(X.shape)
-    if shuffle:
+    if as_flag("shuffle", shuffle):
         order = stream(seed, Purpose.DATA, kind, ORDER).permutation(len(X))
         X, y = X[order], y[order]
     return X, y
 
 
+MOST = 10**12
+"""More numbers than any memory holds, and few enough for their bytes to be counted."""
+
+
 def _count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise OptionError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if value > MOST:
+        raise OptionError(f"{name} must be at most {MOST}, got {value!r}")
     return int(value)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clearprop.checks import as_path
 from clearprop.datasets.dataset import Dataset
 from clearprop.datasets.files import first_bytes, open_binary, require_file
 from clearprop.errors import (
@@ -54,7 +55,7 @@ def read_table(
     unequal length); `UnknownNameError` for a column; `DataError` for a cell that is missing,
     infinite or not a number, naming it; `MissingDependencyError` without pandas.
     """
-    path = Path(path).expanduser()
+    path = as_path(path).expanduser()
     if task not in (None, "classification", "regression"):
         raise OptionError(f"task must be 'classification' or 'regression', got {task!r}")
     frame = _read(path)
@@ -91,7 +92,7 @@ def read_table(
 
 def read_columns(path: str | Path) -> list[str]:
     """Return the names of the columns of a table."""
-    return [str(name) for name in _read(Path(path).expanduser()).columns]
+    return [str(name) for name in _read(as_path(path).expanduser()).columns]
 
 
 def read_features(
@@ -103,7 +104,7 @@ def read_features(
     drop: columns to leave out where there are no names.
     Errors: as `read_table`; `DataError` for a column that is missing or holds what is no finite number.
     """
-    path = Path(path).expanduser()
+    path = as_path(path).expanduser()
     frame = _read(path)
     columns = [str(name) for name in frame.columns]
     frame.columns = columns

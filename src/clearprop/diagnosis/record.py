@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from clearprop.checks import as_flag
 from clearprop.diagnosis.findings import SEVERITIES, Finding
 from clearprop.diagnosis.rates import Trial
 from clearprop.diagnosis.statistics import LayerStatistics
@@ -116,7 +117,7 @@ class Diagnosis:
 
     def to_html(self, *, whole_page: bool = False) -> str:
         """Return the same as HTML, no scripts, nothing from elsewhere; `whole_page`: a file of its own."""
-        return _page(self.headline, self._html()) if whole_page else self._html()
+        return _page(self.headline, self._html()) if as_flag("whole_page", whole_page) else self._html()
 
     def _html(self) -> str:
         head, *rows = self._rows()

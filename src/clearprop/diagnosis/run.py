@@ -166,6 +166,8 @@ class _Data:
 
 
 def _history(net: Network, history: History | None) -> History | None:
+    if not hasattr(net, "history"):
+        raise DTypeError(f"net must be a Network. Got {type(net).__name__}.")
     if history is not None and not isinstance(history, History):
         raise DTypeError(f"history must be the History that fit returned. Got {history!r}.")
     found = net.history if history is None else history

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from clearprop.checks import as_flag
 from clearprop.explain.notation import Math, finite
 from clearprop.explain.render import page, to_html, to_latex, to_text
 
@@ -68,7 +69,7 @@ class Answer:
 
     def to_html(self, *, whole_page: bool = False) -> str:
         """Return the answer as HTML, no scripts, nothing from elsewhere; `whole_page`: a file of its own."""
-        return page(self.blocks()) if whole_page else to_html(self.blocks())
+        return page(self.blocks()) if as_flag("whole_page", whole_page) else to_html(self.blocks())
 
     def _repr_html_(self) -> str:
         return self.to_html()

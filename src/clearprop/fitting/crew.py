@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import Protocol
 
 from clearprop.compiled import at_most_threads
-from clearprop.fitting.method import FitPlan
+from clearprop.fitting.method import FitPlan, alone
 from clearprop.training.history import History
 from clearprop.training.interrupt import InterruptGuard
 from clearprop.training.loop import TrainingRun
@@ -139,11 +139,12 @@ class _Crew:
 
     def _carry_out(self, place: int, plan: FitPlan) -> None:
         try:
-            run = plan.start()
-            self._running[place] = run
-            if self._stopped:  # since we looked
-                run.stop(self._stopped)
-            run.run()
+            with alone(plan.network):
+                run = plan.start()
+                self._running[place] = run
+                if self._stopped:  # since we looked
+                    run.stop(self._stopped)
+                run.run()
         except Exception as error:
             plan.history.stopped = "failed"
             self.failures[place] = error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clearprop.checks import as_flag, as_whole
 from clearprop.engines import Engine, TrainingOptions, choose_engine
-from clearprop.errors import DataError
+from clearprop.errors import BusyError, DataError
 from clearprop.fitting.data import TrainingData, check_fraction, read_training_data, read_validation
 from clearprop.fitting.environment import environment
 from clearprop.fitting.options import (
@@ -50,7 +52,7 @@ else:
     checkpoints = Lazy("clearprop.fitting.checkpoints")
     schedules = Lazy("clearprop.schedules")
 
-__all__ = ["FitPlan", "fit", "plan_fit"]
+__all__ = ["FitPlan", "alone", "fit", "plan_fit"]
 
 
 def fit(
@@ -127,8 +129,9 @@ def fit(
 
     Errors: one sentence each for data and options that do not fit; `DivergenceError` when the cost becomes
     NaN or infinite (the parameters are then the last finite ones). What is refused leaves the network as it
-    was. Ctrl-C finishes the step at hand, keeps the parameters and raises KeyboardInterrupt; the history so
-    far is in ``network.history``.
+    was. `BusyError` while another call of fit trains this network; other threads may predict meanwhile, with
+    the parameters of a finished step or of the one at hand. Ctrl-C finishes the step at hand, keeps the
+    parameters and raises KeyboardInterrupt; the history so far is in ``network.history``.
 
     >>> import numpy as np
     >>> import clearprop as cp
@@ -244,7 +247,27 @@ class FitPlan:
 
     def run(self) -> History:
         """Train the network; see `fit`."""
-        return self.start().run()
+        with alone(self.network):
+            return self.start().run()
+
+
+_trained: set[int] = set()
+_looking = threading.Lock()
+
+
+@contextmanager
+def alone(network: Network) -> Iterator[None]:
+    """Let nobody else train this network meanwhile. Errors: `BusyError` if somebody does."""
+    with _looking:
+        if id(network) in _trained:
+            raise BusyError(
+                "this network is being trained by another fit. Wait for it, or train a copy, net.copy()."
+            )
+        _trained.add(id(network))
+    try:
+        yield
+    finally:
+        _trained.discard(id(network))
 
 
 def plan_fit(

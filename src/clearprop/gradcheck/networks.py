@@ -67,7 +67,7 @@ def check_network(
     >>> bool(verdict), verdict.precision < 1e-10, verdict.method
     (True, True, 'complex step')
     """
-    if not callable(getattr(net, "trace", None)):
+    if not callable(getattr(net, "trace", None)) or not hasattr(net, "theta"):
         raise DTypeError(f"net must be a Network. Got {type(net).__name__}.")
     training = as_flag("training", training)
     trace = net.trace(X, y, sample_weight=sample_weight, training=training)

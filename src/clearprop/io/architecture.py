@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clearprop.activations import activations
+from clearprop.checks import as_items
 from clearprop.costs import Cost, costs
 from clearprop.errors import DTypeError, FileFormatError, OptionError
 from clearprop.initializers import initializers
@@ -156,7 +157,7 @@ def custom_table(custom: Custom) -> Table:
     Errors: `DTypeError` for what is no description; `OptionError` for a name that is taken.
     """
     table: dict[tuple[str, str], type[Described]] = {}
-    for thing in custom:
+    for thing in as_items("custom", custom):
         cls = thing if isinstance(thing, type) else type(thing)
         if not issubclass(cls, Described) or cls.kind not in REGISTRIES:
             raise DTypeError(f"custom holds {thing!r}, which is no activation, cost, layer or initializer.")

@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from clearprop.checks import as_flag, as_path
 from clearprop.errors import (
     ClearpropError,
-    DTypeError,
     FileFormatError,
     MissingFileError,
-    OptionError,
     UnreadableFileError,
     UnwritableFileError,
     WouldOverwriteError,
@@ -29,6 +28,7 @@ from clearprop.errors import (
 __all__ = [
     "AnyPath",
     "Chunk",
+    "as_path",
     "make_folder",
     "open_to_read",
     "replace_file",
@@ -50,16 +50,6 @@ _NOT_SUPPORTED = {
     errno.EMLINK,
     errno.EISDIR,
 }
-
-
-def as_path(path: AnyPath) -> Path:
-    """Return `path` as a `Path`; raise `DTypeError` or `OptionError` for what can be none."""
-    if not isinstance(path, str | os.PathLike):
-        raise DTypeError(f"a path must be a string or a pathlib.Path. Got {path!r}.")
-    text = os.fspath(path)
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise OptionError(f"a path must be text, not empty and without null characters. Got {text!r}.")
-    return Path(text)
 
 
 @contextmanager
@@ -118,6 +108,7 @@ def replace_file(path: AnyPath, data: Chunk | Iterable[Chunk], *, overwrite: boo
     ...     path.read_bytes(), os.listdir(folder)
     (b'clear prop', ['note'])
     """
+    overwrite = as_flag("overwrite", overwrite)
     asked = as_path(path)
     chunks = [data] if isinstance(data, Chunk) else data
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.checks import as_whole
+from clearprop.checks import as_items, as_whole
 from clearprop.engines import engines
 from clearprop.errors import OptionError
 from clearprop.layers import Dense
@@ -159,7 +159,8 @@ def effort_data(
     hidden: Sequence[int] = (2, 8, 32, 128, 512), *, examples: int = 32, most: int = 500
 ) -> tuple[EffortRow, ...]:
     """Return what the gradient takes both ways, for each number of hidden neurons: see `measure_effort`."""
-    if len(hidden) == 0:
+    hidden = as_items("hidden", hidden)
+    if not hidden:
         raise OptionError("hidden must name at least one number of hidden neurons. Got none.")
     return tuple(measure_effort(size, examples, most) for size in hidden)
 

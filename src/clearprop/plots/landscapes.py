@@ -9,7 +9,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.checks import as_number, as_whole
-from clearprop.errors import DataError
+from clearprop.errors import DataError, DTypeError
 from clearprop.model import Model
 from clearprop.network import Network
 from clearprop.plots.places import check_network, examples_of
@@ -57,6 +57,9 @@ def random_direction(model: Model, theta: Array, seed: int, index: int) -> Array
     >>> bool(np.isclose(np.linalg.norm(d[:2]), np.linalg.norm(net.W[1][0])))
     True
     """
+    if not isinstance(model, Model) or np.shape(theta) != (model.layout.size,):
+        raise DTypeError("random_direction takes a model, such as net.model, and its flat theta.")
+    seed, index = as_whole("seed", seed, at_least=0), as_whole("index", index, at_least=0)
     drawn = stream(seed, Purpose.NOISE, index).normal(theta.shape[0])
     direction = np.zeros_like(drawn)
     for entry in model.layout.entries:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from clearprop.checks import as_numbers
 from clearprop.errors import DTypeError, OptionError, ShapeError, UnknownNameError, did_you_mean
 from clearprop.layers import Layer
 from clearprop.model import Entry, Model
@@ -58,7 +59,7 @@ def check_network(net: Any) -> Network:
 
 def examples_of(net: Network, X: Any) -> Any:
     """Return X as (n, n_in) numbers; raise `ShapeError` where it does not fit the network."""
-    rows = np.asarray(X)
+    rows = as_numbers("X", X)
     if rows.ndim != 2 or rows.shape[1] != net.model.n_in:
         raise ShapeError(f"X has shape {rows.shape}; this network expects (examples, {net.model.n_in}).")
     return rows

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_array
 from clearprop.errors import DataError, ShapeError
 from clearprop.plots.style import COLOURS, INK, MARKERS, literal, sequential
 
@@ -43,7 +44,7 @@ def groups(y: Any, n: int, real: bool | None = None, classes: Sequence[Any] = ()
     """
     if y is None:
         return Groups((), np.zeros(n, int), None)
-    given = np.asarray(y)
+    given = as_array("y", y)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.ndim == 2 and given.shape[1] > 1:
@@ -95,12 +96,20 @@ class Plane:
         return np.asarray((points - self.mean) @ self.axes.T)
 
 
+LARGEST = 1e150
+"""Squares of larger numbers overflow."""
+
+
 def plane(points: Array) -> Plane:
     """Return the plane on which points (n, d) are best seen: as they are up to d = 2, else by PCA.
 
     >>> plane(np.array([[0.0, 1.0], [2.0, 3.0]])).axes.tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
+    if np.max(np.abs(points), initial=0.0) > LARGEST:
+        raise DataError(
+            f"X holds numbers too large to draw, beyond {LARGEST:g}. Scale them, or leave them out."
+        )
     d = points.shape[1]
     if d > 2:
         return principal_axes(points)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_numbers
 from clearprop.errors import DataError, NotInitializedError, ShapeError
 from clearprop.network import Network
 from clearprop.plots.places import check_network, examples_of
@@ -64,7 +65,7 @@ def scatter_data(X: Any, y: Any = None) -> Scatter:
     >>> data.points.shape, data.groups.labels
     ((4, 2), ('0', '1'))
     """
-    rows = np.asarray(X)
+    rows = as_numbers("X", X)
     if rows.ndim != 2 or len(rows) == 0:
         raise ShapeError(f"X has shape {rows.shape}; a scatter plot needs (examples, features).")
     if not np.all(np.isfinite(rows)):

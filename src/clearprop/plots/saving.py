@@ -40,6 +40,8 @@ def figure_bytes(figure: Figure, kind: str = "png", dpi: float = 150) -> bytes:
 
     dpi: dots per inch, of what is made of dots.
     """
+    if not callable(getattr(figure, "savefig", None)):
+        raise DTypeError(f"figure must be a matplotlib Figure. Got {type(figure).__name__}.")
     as_choice("kind", kind, STILL)
     dpi = as_number("dpi", dpi, above=0)
     file = io.BytesIO()

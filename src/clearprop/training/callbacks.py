@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.checks import as_choice, as_flag, as_number, as_whole
+from clearprop.checks import as_choice, as_flag, as_items, as_number, as_whole
 from clearprop.errors import DTypeError, OptionError, UnknownNameError, did_you_mean, one_of
 from clearprop.lazy import Lazy
 from clearprop.training.history import Row
@@ -198,7 +198,7 @@ class NormHistory(Callback):
 
     def __init__(self, every: int = 1, names: str | Sequence[str] = ("W",)) -> None:
         self.every = as_whole("every of NormHistory", every, at_least=1)
-        self.names = (names,) if isinstance(names, str) else tuple(names)
+        self.names = (names,) if isinstance(names, str) else as_items("names", names)
         self.rows: list[Norms] = []
 
     def on_fit_begin(self, run: TrainingRun) -> None:

@@ -82,7 +82,7 @@ class History:
             return self.rows[key]
         if isinstance(key, tuple):
             return list(zip(*(self[name] for name in key), strict=True))
-        if key not in self.columns:
+        if not isinstance(key, str) or key not in self.columns:
             hint = did_you_mean(str(key), self.columns)
             raise UnknownNameError(
                 f"the history has no column {key!r}.{hint} It has: {one_of(self.columns)}."

@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.checks import as_number
-from clearprop.errors import DataError, DTypeError, OptionError, ShapeError, did_you_mean, one_of
+from clearprop.checks import as_number, as_numbers
+from clearprop.errors import DataError, OptionError, ShapeError, did_you_mean, one_of
 
 __all__ = ["check_weights", "class_weights", "mean_one", "mean_one_in_steps"]
 
 
 def check_weights(weights: Any, n: int, what: str = "sample_weight") -> Array:
     """Return weights as float64 (n,). Errors: `ShapeError`; `DataError` for negative or not finite ones."""
-    array = np.asarray(weights.to_numpy() if hasattr(weights, "to_numpy") else weights)
-    if array.dtype.kind not in "biuf":
-        raise DTypeError(f"{what} must hold numbers. Got values of type {array.dtype}.")
+    array = as_numbers(what, weights.to_numpy() if hasattr(weights, "to_numpy") else weights)
     if array.shape != (n,):
         raise ShapeError(f"{what} has shape {array.shape}; there are {n} examples, so it must be ({n},).")
     array = array.astype(np.float64)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import DataError, MissingDependencyError, OptionError, ShapeError, one_of
+from clearprop.checks import as_choice
+from clearprop.errors import DataError, DTypeError, MissingDependencyError, OptionError, ShapeError, one_of
 from clearprop.registry import Described, Registry
 
 __all__ = [
@@ -109,8 +110,7 @@ def metrics_for(task: str) -> list[str]:
     >>> metrics_for("regression")
     ['mean_absolute_error', 'root_mean_squared_error', 'r2']
     """
-    if task not in TASKS:
-        raise OptionError(f"task must be one of {one_of(TASKS)}. Got {task!r}.")
+    as_choice("task", task, TASKS)
     return [name for name in metrics if task in metrics[name].tasks]
 
 
@@ -122,6 +122,8 @@ def greater_is_better(column: str) -> bool:
     >>> greater_is_better("val_accuracy"), greater_is_better("log_loss"), greater_is_better("cost")
     (True, False, False)
     """
+    if not isinstance(column, str):
+        raise DTypeError(f"column must be the name of a column of the history. Got {column!r}.")
     name = column.removeprefix("val_")
     return name in metrics and metrics[name].greater_is_better
 
@@ -130,7 +132,7 @@ def predicted_classes(task: str, outputs: Array, threshold: float = 0.5) -> Arra
     """Return the predicted class indices (n,), or for "multilabel" 0/1 (n, k), of outputs (n, k).
 
     Several outputs: the neuron with the largest output, the first of equals. One output, and each
-    of several labels: 1 where the output is above the threshold.
+    of several labels: 1 where the output is above the threshold. Nothing is checked.
     """
     if task == "multilabel":
         return _above(outputs, threshold)

@@ -1,0 +1,154 @@
+"""The trust tests of numbers and input, with tiny counts; and that each can fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from trust import against_torch, hostile, many_fits, metamorphic, mutation, random_gradients
+from trust.frame import Result
+from trust.hostile_calls import call, targets
+
+import clearprop as cp
+from clearprop.activations import Tanh
+from clearprop.engines import batch
+from clearprop.layers import Dense
+
+
+def figure(result: Result, what: str) -> float:
+    return next(figure.value for figure in result.figures if figure.what == what)
+
+
+def off(right: Any, factor: float) -> Any:
+    return lambda self, *arguments: factor * right(self, *arguments)
+
+
+def test_random_networks_have_right_gradients() -> None:
+    result = random_gradients.run(60, seed=1)
+    assert result.passed, result
+
+
+def test_a_slope_that_is_off_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tanh, "df", off(Tanh.df, 1.000001))
+    result = random_gradients.run(60, seed=1)
+    assert not result.passed
+    assert "off by" in result.failures[0]
+    assert "Tanh()" in result.failures[0]
+    assert "n_in=1, n=1, seed=0, training=False" in result.failures[0]  # the smallest that shows it
+
+
+def test_a_float32_network_that_widens_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dense, "backward", widened(Dense.backward))
+    assert not random_gradients.run(60, seed=1).passed
+
+
+def widened(right: Any) -> Any:
+    def backward(self: Any, *arguments: Any) -> Any:
+        record = right(self, *arguments)
+        return record._replace(dC_db=np.asarray(record.dC_db, dtype=np.float64))
+
+    return backward
+
+
+def test_metamorphic_relations_hold() -> None:
+    result = metamorphic.run(40, seed=1)
+    assert result.passed, result
+
+
+def test_forgotten_weights_break_a_metamorphic_relation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "weighted", lambda rows, weights: rows)
+    result = metamorphic.run(40, seed=1)
+    assert not result.passed
+    assert figure(result, "changes that mattered") >= 1
+
+
+def test_networks_have_the_gradients_of_pytorch() -> None:
+    pytest.importorskip("torch")
+    result = against_torch.run(25, seed=1)
+    assert result.passed, result
+
+
+def test_a_wrong_rule_differs_from_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr(Tanh, "df", off(Tanh.df, 1 + 1e-9))
+    assert not against_torch.run(60, seed=1).passed
+
+
+# -- hostile calls -------------------------------------------------------------------------------------
+
+
+def test_hostile_calls_are_answered() -> None:
+    result = hostile.run(150, seed=3)
+    assert result.passed, result
+    assert figure(result, "gave a result") > 30
+
+
+def test_the_same_call_again_is_the_same_call() -> None:
+    assert [call(5, k).what[:60] for k in range(3)] == [call(5, k).what[:60] for k in range(3)]
+
+
+def test_every_public_name_is_called() -> None:
+    names = [name for name, _ in targets()]
+    assert {"Network", "Adam", "fit_many", "check_gradient", "plots.boundary", "datasets.moons"} <= set(names)
+    assert len(names) > 150
+
+
+def test_an_error_from_deep_inside_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(*arguments: Any, **options: Any) -> Any:
+        return [].nothing  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("trust.hostile_calls.targets", lambda: (("careless", careless),))
+    verdicts = {call(1, k).verdict for k in range(40)}
+    assert "deep" in verdicts
+
+
+def test_a_crash_of_the_interpreter_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = ['{"number": 0, "what": "f()", "verdict": "result", "said": "", "where": ""}']
+    replies = [(answered, -11), ([], -11)]
+    monkeypatch.setattr(hostile, "_child", lambda seed, start, stop: replies.pop(0))
+    result = hostile.run(3, seed=0)
+    assert figure(result, "crashes") == 2
+    assert not result.passed
+
+
+# -- mutation ------------------------------------------------------------------------------------------
+
+
+def test_a_mutant_of_the_equations_is_noticed_and_the_package_itself_is_not(tmp_path: Any) -> None:
+    mutant = next(
+        m
+        for m in mutation.mutants(10**9, 0)
+        if m.file == "optimizers/gradient_descent.py"
+        and m.place.kind == "sign changed"
+        and m.place.function == "SGD.update"
+    )
+    folder = mutation.copied(tmp_path)
+    before = (folder / "clearprop" / mutant.file).read_text(encoding="utf-8")
+    assert before != mutant.place.rewrite().source
+    assert mutation.survives(mutant, folder) in ("killed", "no import")
+    assert (folder / "clearprop" / mutant.file).read_text(encoding="utf-8") == before
+
+
+def test_mutants_are_drawn_from_every_part_and_by_the_seed() -> None:
+    drawn = mutation.mutants(60, 0)
+    assert list(map(str, drawn)) == list(map(str, mutation.mutants(60, 0)))
+    assert list(map(str, drawn)) != list(map(str, mutation.mutants(60, 1)))
+    everyone = {m.file for m in mutation.mutants(10**9, 0)}
+    assert all(any(file.startswith(part) for file in everyone) for part in mutation.KILLERS)
+
+
+# -- memory --------------------------------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_over_fits() -> None:
+    result = many_fits.run(60, seed=0)
+    assert result.passed, result
+
+
+def test_memory_that_grows_is_seen() -> None:
+    kept: list[Any] = []
+    grown, _ = many_fits.growth(60, lambda number: kept.append(np.ones(100_000)))
+    assert grown > many_fits.SLACK + many_fits.MOST_PER_FIT * 30
+    assert len(kept) == 60
+    assert cp.__version__
