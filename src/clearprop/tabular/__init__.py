@@ -7,6 +7,9 @@ encoding by itself, `read` a table of any make as named columns.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from clearprop.lazy import attributes
 from clearprop.tabular.columns import Category, Date, Description, Ignored, Number
 from clearprop.tabular.encoding import EncodingOptions, TableEncoding, learn_encoding
 from clearprop.tabular.model import KEY, TabularModel, soften
@@ -23,8 +26,16 @@ __all__ = [
     "Number",
     "Table",
     "TableEncoding",
+    "TabularClassifier",
     "TabularModel",
+    "TabularRegressor",
     "learn_encoding",
     "read",
     "soften",
 ]
+
+if TYPE_CHECKING:
+    from clearprop.tabular.estimators import TabularClassifier, TabularRegressor
+
+_WHEN_ASKED = dict.fromkeys(("TabularClassifier", "TabularRegressor"), "clearprop.tabular.estimators")
+__getattr__, __dir__ = attributes(__name__, _WHEN_ASKED, globals())

@@ -1,0 +1,193 @@
+"""Training the members of a table model, with defaults that suit the number of rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.datasets import split_indices
+from clearprop.errors import DataError
+from clearprop.layers import Dense, Dropout, Layer
+from clearprop.many import fit_many
+from clearprop.network import Network
+from clearprop.optimizers import AdamW
+from clearprop.tabular.model import soften
+from clearprop.training.callbacks import EarlyStopping
+from clearprop.training.history import History
+
+__all__ = ["Recipe", "Trained", "best_temperature", "suited", "train_members"]
+
+_FEWEST_TO_HOLD_OUT = 50
+_MOST_HELD_OUT = 20_000
+_GOLDEN = (5**0.5 - 1) / 2
+_COLDEST, _HOTTEST = 0.1, 10.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the members are made and trained; None: what suits the number of rows, filled in by `suited`."""
+
+    members: int | None = None
+    hidden: tuple[int, ...] | None = None
+    activation: Any = "gelu"
+    dropout: float | None = None
+    eta: float = 1e-3
+    weight_decay: float = 0.01
+    batch_size: int | None = None
+    epochs: int | None = None
+    patience: int = 10
+    validation_fraction: float = 0.1
+
+
+def suited(recipe: Recipe, n: int) -> Recipe:
+    """Return the recipe with what was left open chosen for n training rows.
+
+    >>> suited(Recipe(), 20_000).hidden
+    (256, 256)
+    """
+    large = n > 50_000
+    few = n < 2000
+    batch = recipe.batch_size or (256 if n >= 10_000 else 128 if n >= 3000 else 32)
+    chosen = {
+        "members": 2 if large else 8,
+        "hidden": (64, 64) if few else (256, 256, 256) if large else (256, 256),
+        "dropout": 0.0 if large else 0.1,
+        "batch_size": batch,
+        "epochs": 40,
+    }
+    left_open = {name: value for name, value in chosen.items() if getattr(recipe, name) is None}
+    return dataclasses.replace(recipe, **left_open)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Networks after training, and the rows that were held out."""
+
+    networks: tuple[Network, ...]
+    histories: tuple[History, ...]
+    held_out: Array
+    """Indices of the rows that early stopping watched, and the temperature was fitted on; may be none."""
+
+
+def hold_out(y: Array, fraction: float, seed: int, classes: bool) -> tuple[Array, Array]:
+    """Return the rows to train on and those to watch: none of fewer than 50, at most 20 000."""
+    everyone = np.arange(len(y))
+    if fraction == 0 or len(y) < _FEWEST_TO_HOLD_OUT:
+        return everyone, everyone[:0]
+    share = min(fraction, _MOST_HELD_OUT / len(y))
+    if classes and len(np.unique(y)) * 2 > len(y) * share:
+        classes = False  # too many classes for one of each on both sides
+    train, held = split_indices(y, share, seed, stratify=classes)
+    return np.sort(train), np.sort(held)
+
+
+def layers_of(recipe: Recipe, n_out: int, output: str) -> list[Layer]:
+    """Return the layers of a member: hidden ones, each followed by dropout if there is any, and the last."""
+    found: list[Layer] = []
+    for size in recipe.hidden or ():
+        found.append(Dense(size, recipe.activation))
+        if recipe.dropout:
+            found.append(Dropout(recipe.dropout))
+    return [*found, Dense(n_out, output)]
+
+
+def train_members(
+    inputs: Array,
+    y: Array,
+    recipe: Recipe,
+    *,
+    classes: Sequence[Any] | None,
+    rows: tuple[Array, Array],
+    seed: int,
+    dtype: str,
+    engine: str,
+    options: dict[str, Any],
+) -> Trained:
+    """Train all members in one call; each has its own initial weights and order of rows.
+
+    inputs: encoded rows; y: their labels or numbers (n,) or (n, k); rows: those to train on and to watch, as
+    `hold_out` gives them; options: further ones of `clearprop.fit_many`. Numbers are learned at mean 0 and
+    deviation 1; the last layer then gives them in their own unit.
+    """
+    train, held = rows
+    shift, scale = (np.zeros(1), np.ones(1)) if classes is not None else _target_scale(y[train])
+    n_out = len(classes) if classes is not None else y.reshape(len(y), -1).shape[1]
+    members = recipe.members or 1
+    networks = [
+        Network(
+            layers_of(recipe, n_out, "identity" if classes is None else "softmax"),
+            "mean_squared_error" if classes is None else "cross_entropy",
+            n_in=inputs.shape[1],
+            seed=_seed_of(seed, member),
+            dtype=dtype,
+            engine=engine,
+            task="regression" if classes is None else "classification",
+            classes=None if classes is None else list(classes),
+        )
+        for member in range(members)
+    ]
+    histories = fit_many(
+        networks,
+        inputs,
+        y
+        if classes is not None
+        else (y - (shift if y.ndim > 1 else shift[0])) / (scale if y.ndim > 1 else scale[0]),
+        rows=[train] * members,
+        validation_rows=[held] * members if len(held) else None,
+        optimizer=AdamW(recipe.eta, weight_decay=recipe.weight_decay),
+        schedule="one_cycle",
+        epochs=recipe.epochs or 1,
+        batch_size=recipe.batch_size or 32,
+        early_stopping=EarlyStopping(patience=recipe.patience) if len(held) else False,
+        **options,
+    )
+    if classes is None:
+        for network in networks:
+            _undo_scale(network, shift, scale)
+    return Trained(tuple(networks), tuple(histories), held)
+
+
+def _seed_of(seed: int, member: int) -> int:
+    return (seed * 1_000_003 + member) % (1 << 63)
+
+
+def _target_scale(y: Array) -> tuple[Array, Array]:
+    rows = y.reshape(len(y), -1).astype(np.float64)
+    shift, scale = rows.mean(axis=0), rows.std(axis=0)
+    if not np.all(scale > 1e-12 * np.maximum(1.0, np.abs(shift))):
+        raise DataError(f"the target is {shift[0]:g} in every row: there is nothing to learn.")
+    return shift, scale
+
+
+def _undo_scale(network: Network, shift: Array, scale: Array) -> None:
+    """Let the network give numbers in their own unit: y = s y' + m goes into W and b of the last layer."""
+    last = len(network.layers)
+    network.W[last] *= scale[:, None].astype(network.dtype)
+    network.b[last][:] = scale * network.b[last] + shift
+
+
+def best_temperature(p: Array, indices: Array) -> float:
+    """Return the temperature at which probabilities p (n, classes) cost the least on these true classes.
+
+    The cost is the mean of -log p of the true class; it has one minimum in 1/T, found by golden section on
+    log T between 0.1 and 10.
+
+    >>> p = np.array([[0.9, 0.1]] * 10)
+    >>> round(best_temperature(p, np.array([0] * 7 + [1] * 3)), 2)  # sure in nine of ten, right in seven
+    2.59
+    """
+
+    def cost(log_t: float) -> float:
+        q = soften(p.astype(np.float64), float(np.exp(log_t)))
+        return float(-np.log(np.maximum(q[np.arange(len(q)), indices], 1e-300)).mean())
+
+    low, high = np.log(_COLDEST), np.log(_HOTTEST)
+    for _ in range(40):
+        a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        low, high = (low, b) if cost(a) <= cost(b) else (a, high)
+    return float(f"{np.exp((low + high) / 2):.6g}")
