@@ -22,6 +22,10 @@ __all__ = ["Category", "Date", "Description", "Ignored", "Number", "described"]
 CLIP = 3.0
 """Where a scaled number is bent: it never leaves (-3, 3)."""
 
+_PERIOD = 10.0  # of the slowest wave: longer than the range of scaled numbers, so that no two look the same
+
+_MOST_WAVES = 1024
+
 _PARTS: dict[str, int] = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
 
 
@@ -58,10 +62,12 @@ class Number(Description):
 
         z / sqrt(1 + (z/3)²)  with  z = (x - center) / scale
         min(max((x - edge_t) / (edge_{t+1} - edge_t), 0), 1)     for each bin t between the edges
+        cos(2π k u / 10) and sin(2π k u / 10)                    for k from 1 to waves, u the first of these
         1 if x is missing, else 0                                if values were missing in training
 
     Sources: the bins, Gorishniy et al. (2022), On Embeddings for Numerical Features, equation (1), clipped at
-    both ends; the smooth clipping, Holzmüller et al. (2024), Better by Default.
+    both ends, and the waves, section 3.3, with fixed frequencies; the smooth clipping, Holzmüller et al.
+    (2024), Better by Default.
 
     >>> import numpy as np
     >>> from clearprop.tabular.reading import Column
@@ -80,11 +86,14 @@ class Number(Description):
     """The distance of their quartiles, or what stands for it where that is 0."""
     edges: tuple[float, ...] = ()
     """Edges of the bins, increasing; () for none."""
+    waves: int = 0
+    """How many frequencies there are a cosine and a sine of; 0 for none."""
     missing: bool = False
     """Whether there is an input that tells missing values."""
 
     def __post_init__(self) -> None:
         _check(self, self.scale > 0, "scale is not above 0")
+        _check(self, 0 <= self.waves <= _MOST_WAVES, "its waves are out of range")
         _check(self, all(map(math.isfinite, (self.center, self.scale, *self.edges))), "a number is infinite")
         _check(
             self, all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False)), "edges not in order"
@@ -94,8 +103,9 @@ class Number(Description):
     def names(self) -> tuple[str, ...]:
         """Name of each input that the column becomes."""
         bins = zip(self.edges, self.edges[1:], strict=False)
+        waves = (f"{self.name} {wave} {k}" for k in range(1, self.waves + 1) for wave in ("cosine", "sine"))
         gap = (f"{self.name} missing",) if self.missing else ()
-        return (self.name, *(f"{self.name}[{a:g}, {b:g})" for a, b in bins), *gap)
+        return (self.name, *(f"{self.name}[{a:g}, {b:g})" for a, b in bins), *waves, *gap)
 
     def encode(self, column: Column, out: Array, where: str) -> None:
         """Write the inputs of all rows into out, (n, number of names)."""
@@ -107,11 +117,17 @@ class Number(Description):
         x = np.where(gaps, self.center, values)
         z = (x - self.center) / self.scale
         z = np.clip(z, -1e100, 1e100)  # its square stays finite
-        out[:, 0] = z / np.sqrt(1.0 + (z / CLIP) ** 2)
+        u = z / np.sqrt(1.0 + (z / CLIP) ** 2)
+        out[:, 0] = u
         if len(self.edges) > 1:
             edges = np.array(self.edges)
             share = (x[:, None] - edges[:-1]) / (edges[1:] - edges[:-1])
             out[:, 1 : len(edges)] = np.clip(share, 0.0, 1.0)
+        first = max(1, len(self.edges))
+        for k in range(1, self.waves + 1):
+            angle = (2 * np.pi * k / _PERIOD) * u
+            out[:, first], out[:, first + 1] = np.cos(angle), np.sin(angle)
+            first += 2
         if self.missing:
             out[:, -1] = gaps
 
@@ -262,7 +278,7 @@ def _typed(wanted: str, value: Any) -> Any:
         return tuple(_typed(inner, item) for item in value)
     elif wanted == "float" and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    elif (wanted == "bool" and isinstance(value, bool)) or (wanted == "str" and isinstance(value, str)):
+    elif type(value).__name__ == wanted and wanted in ("int", "bool", "str"):
         return value
     raise TypeError(f"{value!r} is no {wanted}")
 

@@ -45,18 +45,20 @@ class EncodingOptions:
         many columns (2048 bins in all).
     max_levels: levels of a category that get an input of their own.
     min_count: how many training rows a level needs for that; those with fewer are rare.
+    waves: frequencies of which each column of numbers has a cosine and a sine.
     categorical: names or places of columns to take as categories whatever they hold.
     """
 
-    bins: int = 48
+    bins: int = 64
     max_levels: int = 64
     min_count: int = 5
+    waves: int = 0
     categorical: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.categorical, str | bytes) or not isinstance(self.categorical, Sequence):
             raise DTypeError(f"categorical must be a list of columns. Got {self.categorical!r}.")
-        for name, least in (("bins", 0), ("max_levels", 1), ("min_count", 1)):
+        for name, least in (("bins", 0), ("max_levels", 1), ("min_count", 1), ("waves", 0)):
             object.__setattr__(self, name, as_whole(name, getattr(self, name), at_least=least))
         object.__setattr__(self, "categorical", tuple(self.categorical))
 
@@ -183,20 +185,20 @@ def _describe(column: Column, bins: int, options: EncodingOptions) -> Descriptio
         return _category(column, bool(gaps.any()), options)
     if column.kind == "date":
         return _date(column, bool(gaps.any()), bins)
-    return _number(column.name, column.values[~gaps], bool(gaps.any()), bins)
+    return _number(column.name, column.values[~gaps], bool(gaps.any()), bins, options.waves)
 
 
-def _number(name: str, values: Array, missing: bool, bins: int) -> Description:
+def _number(name: str, values: Array, missing: bool, bins: int, waves: int = 0) -> Description:
     low, high = float(values.min()), float(values.max())
     if low == high and not missing:
         return Ignored(name, "one value only")
     distinct = np.unique(values[:10_000])
     two = len(distinct) <= 2 and bool(np.isin(values, (low, high)).all())
     if two:
-        return Number(name, _short(low), _short(high - low) or 1.0, (), missing)
+        return Number(name, _short(low), _short(high - low) or 1.0, missing=missing)
     first, middle, third = np.quantile(values, (0.25, 0.5, 0.75))
     spread = _short(third - first) or _short((high - low) / 2) or 1.0
-    return Number(name, _short(middle), spread, _edges(values, bins), missing)
+    return Number(name, _short(middle), spread, _edges(values, bins), waves, missing)
 
 
 def _edges(values: Array, bins: int) -> tuple[float, ...]:

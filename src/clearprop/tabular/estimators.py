@@ -22,7 +22,15 @@ from clearprop.errors import (
 from clearprop.tabular.encoding import EncodingOptions, learn_encoding
 from clearprop.tabular.model import TabularModel
 from clearprop.tabular.reading import Table, read
-from clearprop.tabular.training import Recipe, Trained, best_temperature, hold_out, suited, train_members
+from clearprop.tabular.training import (
+    Recipe,
+    Trained,
+    best_temperature,
+    hold_out,
+    suited,
+    suited_waves,
+    train_members,
+)
 from clearprop.training.history import History
 
 try:
@@ -59,6 +67,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         patience: int = 10,
         validation_fraction: float = 0.1,
         bins: int = 64,
+        waves: int | str = _AUTO,
         max_levels: int = 64,
         min_count: int = 5,
         categorical: Sequence[str | int] = (),
@@ -80,6 +89,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.bins = bins
+        self.waves = waves
         self.max_levels = max_levels
         self.min_count = min_count
         self.categorical = categorical
@@ -93,13 +103,18 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
     # -- training ----------------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, classes: tuple[Any, ...] | None) -> Trained:
-        options = EncodingOptions(self.bins, self.max_levels, self.min_count, self.categorical)
-        table = read(X, "X", options.categorical)
+        table = read(X, "X", _listed(self.categorical))
         if table.n != len(y):
             raise ShapeError(f"X has {table.n} rows and y {len(y)}. They must agree.")
         seed = _seed(self.random_state)
         fraction = as_number("validation_fraction", self.validation_fraction, at_least=0, below=1)
         rows = hold_out(y, fraction, seed, classes is not None)
+        options = EncodingOptions(
+            bins=self.bins,
+            max_levels=self.max_levels,
+            min_count=self.min_count,
+            waves=suited_waves(len(rows[0])) if _is_auto(self.waves) else self.waves,  # type: ignore[arg-type]
+        )
         encoding = learn_encoding(table.rows(rows[0]), options)
         recipe = suited(self._recipe(), len(rows[0]))
         inputs = encoding.encode(table, dtype=self.dtype)
@@ -251,6 +266,10 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
         """Learn the encoding of X and train the members. y: numbers (n,) or (n, k)."""
         self._fit(X, _numbers(y), sample_weight, None)
         return self
+
+
+def _listed(categorical: Any) -> tuple[str | int, ...]:
+    return EncodingOptions(categorical=categorical).categorical
 
 
 def _labels(y: Any) -> Array:

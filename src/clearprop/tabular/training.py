@@ -20,10 +20,11 @@ from clearprop.tabular.model import soften
 from clearprop.training.callbacks import EarlyStopping
 from clearprop.training.history import History
 
-__all__ = ["Recipe", "Trained", "best_temperature", "suited", "train_members"]
+__all__ = ["Recipe", "Trained", "best_temperature", "suited", "suited_waves", "train_members"]
 
 _FEWEST_TO_HOLD_OUT = 50
 _MOST_HELD_OUT = 20_000
+_LARGE = 50_000
 _GOLDEN = (5**0.5 - 1) / 2
 _COLDEST, _HOTTEST = 0.1, 10.0
 
@@ -50,10 +51,10 @@ def suited(recipe: Recipe, n: int) -> Recipe:
     >>> suited(Recipe(), 20_000).hidden
     (256, 256)
     """
-    large = n > 50_000
+    large = n > _LARGE
     few = n < 2000
     batch = recipe.batch_size or (256 if n >= 10_000 else 128 if n >= 3000 else 32)
-    chosen = {
+    chosen: dict[str, Any] = {
         "members": 2 if large else 8,
         "hidden": (64, 64) if few else (256, 256, 256) if large else (256, 256),
         "dropout": 0.0 if large else 0.1,
@@ -62,6 +63,11 @@ def suited(recipe: Recipe, n: int) -> Recipe:
     }
     left_open = {name: value for name, value in chosen.items() if getattr(recipe, name) is None}
     return dataclasses.replace(recipe, **left_open)
+
+
+def suited_waves(n: int) -> int:
+    """Return how many waves serve n training rows: with few rows a network follows them too closely."""
+    return 12 if n > _LARGE else 0
 
 
 @dataclass(frozen=True, eq=False)
