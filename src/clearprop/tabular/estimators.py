@@ -107,16 +107,17 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         if table.n != len(y):
             raise ShapeError(f"X has {table.n} rows and y {len(y)}. They must agree.")
         seed = _seed(self.random_state)
+        waves, recipe = _whole_or_auto("waves", self.waves, 0), self._recipe()
         fraction = as_number("validation_fraction", self.validation_fraction, at_least=0, below=1)
         rows = hold_out(y, fraction, seed, classes is not None)
         options = EncodingOptions(
             bins=self.bins,
             max_levels=self.max_levels,
             min_count=self.min_count,
-            waves=suited_waves(len(rows[0])) if _is_auto(self.waves) else self.waves,  # type: ignore[arg-type]
+            waves=suited_waves(len(rows[0])) if waves is None else waves,
         )
         encoding = learn_encoding(table.rows(rows[0]), options)
-        recipe = suited(self._recipe(), len(rows[0]))
+        recipe = suited(recipe, len(rows[0]))
         inputs = encoding.encode(table, dtype=self.dtype)
         given = {"threads": self.threads, "progress": self.progress, "time_limit": self.time_limit}
         if sample_weight is not None:
@@ -153,16 +154,11 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
             self.feature_names_in_ = np.array(table.names, object)
 
     def _recipe(self) -> Recipe:
-        hidden = (
-            None if _is_auto(self.hidden) else tuple(as_whole("hidden", h, at_least=1) for h in self.hidden)
-        )
         return Recipe(
             members=_whole_or_auto("members", self.members),
-            hidden=hidden,
+            hidden=_sizes_or_auto(self.hidden),
             activation=self.activation,
-            dropout=None
-            if _is_auto(self.dropout)
-            else as_number("dropout", self.dropout, at_least=0, below=1),
+            dropout=_share_or_auto("dropout", self.dropout),
             eta=as_number("eta", self.eta, above=0),
             weight_decay=as_number("weight_decay", self.weight_decay, at_least=0),
             batch_size=_whole_or_auto("batch_size", self.batch_size),
@@ -208,7 +204,9 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         said = model.extra.get("estimator")
         given = said.get("parameters") if isinstance(said, dict) else None
         known = cls._get_param_names()
-        parameters = {k: v for k, v in given.items() if k in known} if isinstance(given, dict) else {}
+        parameters = (
+            {k: _tuples(v) for k, v in given.items() if k in known} if isinstance(given, dict) else {}
+        )
         found = cls(**parameters)
         found.model_ = model
         found.histories_ = ()
@@ -313,14 +311,32 @@ def _seed(given: Any) -> int:
     return as_whole("random_state", given, at_least=0)
 
 
-def _is_auto(value: Any) -> bool:
+def _is_auto(name: str, value: Any, wanted: str) -> bool:
+    """Return whether a value is "auto"; raise `OptionError` for other text."""
     if isinstance(value, str) and value != _AUTO:
-        raise OptionError(f"give 'auto' or a number. Got {value!r}.")
+        raise OptionError(f"{name} must be 'auto' or {wanted}. Got {value!r}.")
     return isinstance(value, str)
 
 
-def _whole_or_auto(name: str, value: Any) -> int | None:
-    return None if _is_auto(value) else as_whole(name, value, at_least=1)
+def _whole_or_auto(name: str, value: Any, at_least: int = 1) -> int | None:
+    return None if _is_auto(name, value, "a whole number") else as_whole(name, value, at_least=at_least)
+
+
+def _share_or_auto(name: str, value: Any) -> float | None:
+    return None if _is_auto(name, value, "a share") else as_number(name, value, at_least=0, below=1)
+
+
+def _sizes_or_auto(value: Any) -> tuple[int, ...] | None:
+    if _is_auto("hidden", value, "a list of sizes"):
+        return None
+    if not isinstance(value, Sequence | np.ndarray):
+        raise DTypeError(f"hidden must be 'auto' or a list of sizes. Got {value!r}.")
+    return tuple(as_whole("each size of hidden", size, at_least=1) for size in value)
+
+
+def _tuples(value: Any) -> Any:
+    """Return a parameter as it was: a file holds tuples as lists."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _is_plain(value: Any) -> bool:
