@@ -28,7 +28,6 @@ from clearprop.tabular.training import (
     best_temperature,
     hold_out,
     suited,
-    suited_waves,
     train_members,
 )
 from clearprop.training.history import History
@@ -60,13 +59,13 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         hidden: Sequence[int] | str = _AUTO,
         activation: Any = "gelu",
         dropout: float | str = _AUTO,
-        eta: float = 1e-3,
+        eta: float | str = _AUTO,
         weight_decay: float = 0.01,
         batch_size: int | str = _AUTO,
         epochs: int | str = _AUTO,
-        patience: int = 10,
+        patience: int = 15,
         validation_fraction: float = 0.1,
-        bins: int = 64,
+        bins: int | str = _AUTO,
         waves: int | str = _AUTO,
         max_levels: int = 64,
         min_count: int = 5,
@@ -107,17 +106,17 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         if table.n != len(y):
             raise ShapeError(f"X has {table.n} rows and y {len(y)}. They must agree.")
         seed = _seed(self.random_state)
-        waves, recipe = _whole_or_auto("waves", self.waves, 0), self._recipe()
+        recipe = self._recipe()
         fraction = as_number("validation_fraction", self.validation_fraction, at_least=0, below=1)
         rows = hold_out(y, fraction, seed, classes is not None)
+        recipe = suited(recipe, len(rows[0]))
         options = EncodingOptions(
-            bins=self.bins,
+            bins=recipe.bins or 0,
             max_levels=self.max_levels,
             min_count=self.min_count,
-            waves=suited_waves(len(rows[0])) if waves is None else waves,
+            waves=recipe.waves or 0,
         )
         encoding = learn_encoding(table.rows(rows[0]), options)
-        recipe = suited(recipe, len(rows[0]))
         inputs = encoding.encode(table, dtype=self.dtype)
         given = {"threads": self.threads, "progress": self.progress, "time_limit": self.time_limit}
         if sample_weight is not None:
@@ -159,12 +158,13 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
             hidden=_sizes_or_auto(self.hidden),
             activation=self.activation,
             dropout=_share_or_auto("dropout", self.dropout),
-            eta=as_number("eta", self.eta, above=0),
+            eta=None if _is_auto("eta", self.eta, "a rate") else as_number("eta", self.eta, above=0),
             weight_decay=as_number("weight_decay", self.weight_decay, at_least=0),
             batch_size=_whole_or_auto("batch_size", self.batch_size),
             epochs=_whole_or_auto("epochs", self.epochs),
             patience=as_whole("patience", self.patience, at_least=1),
-            validation_fraction=self.validation_fraction,
+            bins=_whole_or_auto("bins", self.bins, 0),
+            waves=_whole_or_auto("waves", self.waves, 0),
         )
 
     # -- use ---------------------------------------------------------------------------------------

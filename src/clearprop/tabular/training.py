@@ -20,11 +20,13 @@ from clearprop.tabular.model import soften
 from clearprop.training.callbacks import EarlyStopping
 from clearprop.training.history import History
 
-__all__ = ["Recipe", "Trained", "best_temperature", "suited", "suited_waves", "train_members"]
+__all__ = ["Recipe", "Trained", "best_temperature", "suited", "train_members"]
 
 _FEWEST_TO_HOLD_OUT = 50
 _MOST_HELD_OUT = 20_000
-_LARGE = 50_000
+_LARGE, _FEW = 50_000, 2000
+_STEPS = 2300  # about how many a network gets, on fewer than 50 000 rows
+_EPOCHS_OF_LARGE = 32
 _GOLDEN = (5**0.5 - 1) / 2
 _COLDEST, _HOTTEST = 0.1, 10.0
 
@@ -37,12 +39,13 @@ class Recipe:
     hidden: tuple[int, ...] | None = None
     activation: Any = "gelu"
     dropout: float | None = None
-    eta: float = 1e-3
+    eta: float | None = None
     weight_decay: float = 0.01
     batch_size: int | None = None
     epochs: int | None = None
-    patience: int = 10
-    validation_fraction: float = 0.1
+    patience: int = 15
+    bins: int | None = None
+    waves: int | None = None
 
 
 def suited(recipe: Recipe, n: int) -> Recipe:
@@ -51,23 +54,21 @@ def suited(recipe: Recipe, n: int) -> Recipe:
     >>> suited(Recipe(), 20_000).hidden
     (256, 256)
     """
-    large = n > _LARGE
-    few = n < 2000
+    large, few = n > _LARGE, n < _FEW
     batch = recipe.batch_size or (256 if n >= 10_000 else 128 if n >= 3000 else 32)
+    epochs = _EPOCHS_OF_LARGE if large else min(max(_STEPS * batch // n, 15), 100)
     chosen: dict[str, Any] = {
-        "members": 2 if large else 8,
-        "hidden": (64, 64) if few else (256, 256, 256) if large else (256, 256),
+        "members": 2 if large else 8 if few else 4,
+        "hidden": (256, 256, 256) if large else (64, 64) if few else (256, 256),
         "dropout": 0.0 if large else 0.1,
+        "eta": 2e-3 if large else 1e-3,
         "batch_size": batch,
-        "epochs": 40,
+        "epochs": epochs,
+        "bins": 24 if large else 64,
+        "waves": 12 if large else 0,
     }
     left_open = {name: value for name, value in chosen.items() if getattr(recipe, name) is None}
     return dataclasses.replace(recipe, **left_open)
-
-
-def suited_waves(n: int) -> int:
-    """Return how many waves serve n training rows: with few rows a network follows them too closely."""
-    return 12 if n > _LARGE else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,17 +146,22 @@ def train_members(
         else (y - (shift if y.ndim > 1 else shift[0])) / (scale if y.ndim > 1 else scale[0]),
         rows=[train] * members,
         validation_rows=[held] * members if len(held) else None,
-        optimizer=AdamW(recipe.eta, weight_decay=recipe.weight_decay),
+        optimizer=AdamW(recipe.eta or 1e-3, weight_decay=recipe.weight_decay),
         schedule="one_cycle",
         epochs=recipe.epochs or 1,
         batch_size=recipe.batch_size or 32,
-        early_stopping=EarlyStopping(patience=recipe.patience) if len(held) else False,
+        early_stopping=_stopper(recipe, classes is not None) if len(held) else False,
         **options,
     )
     if classes is None:
         for network in networks:
             _undo_scale(network, shift, scale)
     return Trained(tuple(networks), tuple(histories), held)
+
+
+def _stopper(recipe: Recipe, classes: bool) -> EarlyStopping:
+    """Return what keeps the best epoch: of classes the most accurate, as the temperature mends the rest."""
+    return EarlyStopping("val_accuracy" if classes else "val_cost", patience=recipe.patience)
 
 
 def _seed_of(seed: int, member: int) -> int:
