@@ -257,9 +257,14 @@ def test_tables_that_do_not_fit() -> None:
     )
     with pytest.raises(DataError, match=r"X has no column 'age', which the model needs\. Did you mean 'Age'"):
         encoding.encode({"Age": [1], "job": ["cook"], "day": [None]})
-    with pytest.raises(DataError, match=r"column 'age' holds old in row 1; the model was trained on numbers"):
+    with pytest.raises(
+        DataError,
+        match=r"column 'age' holds old in row 1 \(counted from 0\); the model was trained on numbers",
+    ):
         encoding.encode({"age": [None, "old"], "job": ["cook"] * 2, "day": [None] * 2})
-    with pytest.raises(DataError, match=r"column 'day' holds 3\.0 in row 0; the model was trained on dates"):
+    with pytest.raises(
+        DataError, match=r"column 'day' holds 3\.0 in row 0 .* the model was trained on dates"
+    ):
         encoding.encode({"age": [1], "job": ["cook"], "day": [3.0]})
     with pytest.raises(ShapeError, match="X has 2 columns; the model was trained on 3"):
         encoding.encode([[1, 2]])

@@ -90,10 +90,11 @@ __all__ = [
     "per_neuron",
     "plots",
     "schedules",
+    "tabular",
 ]
 
 if TYPE_CHECKING:
-    from clearprop import datasets, plots, schedules
+    from clearprop import datasets, plots, schedules, tabular
     from clearprop import explain as explain
     from clearprop import io as io
     from clearprop import persistence as persistence
@@ -158,6 +159,7 @@ _WHEN_ASKED = {
     "persistence": "clearprop.persistence",
     "plots": "clearprop.plots",
     "schedules": "clearprop.schedules",
+    "tabular": "clearprop.tabular",
     "trace": "clearprop.trace",
 }
 __getattr__, __dir__ = attributes(__name__, _WHEN_ASKED, globals())

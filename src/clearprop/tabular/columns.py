@@ -317,7 +317,8 @@ def _is_empty(column: Column, wanted: str, where: str) -> bool:
     if not len(there):
         return True
     raise DataError(
-        f"{where}: column {column.name!r} holds {column.values[there[0]]!s} in row {there[0]}; the model was "
+        f"{where}: column {column.name!r} holds {column.values[there[0]]!s} in row {there[0]} (counted "
+        "from 0); the model was "
         f"trained on {wanted} there. Give {wanted}, or leave the value out."
     )
 

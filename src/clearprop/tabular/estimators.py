@@ -221,7 +221,31 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[misc]
-    """Classify the rows of a table, with calibrated probabilities.
+    """Classify the rows of a table as it is, with calibrated probabilities.
+
+    X is what `clearprop.tabular.read` takes: a pandas or polars frame, an Arrow table, a dictionary of
+    columns, or rows. Its columns are encoded as `clearprop.tabular.learn_encoding` says, an ensemble of
+    networks is trained, each keeps its best epoch on held-out rows, and the mean of their probabilities is
+    brought to the temperature at which these rows cost the least. "auto" means what suits the number of rows;
+    ``recipe_`` says what that was.
+
+    Parameters:
+        members: how many networks.
+        hidden, activation, dropout: sizes of the hidden layers; their activation, by name or an object; the
+            share of dropout after each.
+        eta, weight_decay, batch_size, epochs: of AdamW on one cycle of the rate.
+        patience: epochs without improvement on the held-out rows that are borne.
+        validation_fraction: share of the rows to hold out; of fewer than 50 rows none is.
+        bins, waves, max_levels, min_count, categorical: see `EncodingOptions`.
+        random_state: a seed, None for another each time, or a NumPy generator.
+        dtype, engine, threads, progress, time_limit: see `Network` and `fit_many`; ``engine_`` says which
+            rung trained, and why.
+
+    Fitted: `classes_`, `model_` (a `TabularModel`), `encoding_`, `recipe_`, `histories_`, `held_out_`
+    (indices of the rows), `temperature_`, `engine_`, `n_features_in_`; `feature_names_in_` where X has names.
+
+    Errors: `OptionError` and `DTypeError` for parameters, when fit is called; those of `read`; `DataError`
+    for labels that are missing or all the same; `MissingDependencyError` without scikit-learn.
 
     >>> from clearprop.tabular import TabularClassifier
     >>> table = {"size": [1.0, 2.0, None, 4.0] * 20, "colour": ["red", "red", "blue", "blue"] * 20}
@@ -258,7 +282,17 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
 
 
 class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
-    """Predict a number, or several, for each row of a table."""
+    """Predict a number, or several, for each row of a table as it is.
+
+    Parameters, attributes and errors are those of `TabularClassifier`, but for classes and temperature. The
+    cost is the squared error; the mean of the members is given, kept within what training saw.
+
+    >>> from clearprop.tabular import TabularRegressor
+    >>> table = {"size": [1.0, 2.0, 3.0, 4.0] * 20, "garden": [True, False, None, True] * 20}
+    >>> model = TabularRegressor(members=2, epochs=60, eta=0.01).fit(table, [10.0, 20.0, 30.0, 40.0] * 20)
+    >>> model.predict({"size": [2.0, 1e9], "garden": [False, True]}).round().tolist()
+    [20.0, 40.0]
+    """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn the encoding of X and train the members. y: numbers (n,) or (n, k)."""

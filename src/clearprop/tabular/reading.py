@@ -252,7 +252,8 @@ def _numbers(name: str, values: Array, where: str) -> Column:
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise DataError(
-            f"{where}: column {name!r} is infinite in row {infinite[0]}. Replace it, or leave the value out."
+            f"{where}: column {name!r} is infinite in row {infinite[0]} (counted from 0). Replace it, or "
+            "leave the value out."
         )
     return Column(name, "number", values)
 
@@ -303,7 +304,8 @@ def _as_date(value: Any) -> np.datetime64:
         return np.datetime64("NaT", "s")
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-    return np.datetime64(value).astype("datetime64[s]")
+    date: np.datetime64 = np.datetime64(value).astype("datetime64[s]")
+    return date
 
 
 def _date_of(text: str | None, name: str, where: str) -> np.datetime64:
