@@ -19,7 +19,7 @@ from clearprop.datasets.files import require_file
 from clearprop.datasets.tables import read_columns
 from clearprop.errors import DataError, FileFormatError, OptionError, did_you_mean
 from clearprop.network import Network
-from clearprop.tabular import Table
+from clearprop.tabular import KEY, Table, read
 
 __all__ = ["PARTS", "Examples", "about_data", "labelled", "trained_on", "unlabelled"]
 
@@ -86,11 +86,18 @@ def unlabelled(network: Network, source: Source, part: str | None, output: Outpu
         for option, value in (("--data", source.data), ("--target", source.target)):
             if value:
                 raise OptionError(f"{option} does not go with {source.name!r} here. Leave it out.")
-        X = _read_npy(path) if is_array else _rows_of(network, path, source)
+        X = _array_rows(network, path) if is_array else _rows_of(network, path, source)
         return Examples(X, None, "all")
     dataset = _dataset(network, source, output)
     X, _, chosen = _part(network, dataset, part)
     return Examples(encode_rows(network, dataset, X, source.name), None, chosen)
+
+
+def _array_rows(network: Network, path: Path) -> Array:
+    array = _read_npy(path)
+    if KEY not in network.extra:
+        return array
+    return np.asarray(encode_rows(network, read(array, str(path)), where=str(path)))
 
 
 def _rows_of(network: Network, path: Path, source: Source) -> Array:
