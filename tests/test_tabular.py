@@ -38,7 +38,7 @@ from clearprop.tabular import (
     read,
     soften,
 )
-from clearprop.tabular.training import best_temperature, hold_out
+from clearprop.tabular.training import MostAccurate, best_temperature, hold_out
 
 QUICK = {"members": 2, "epochs": 12, "hidden": (16,), "batch_size": 16, "eta": 0.02}
 
@@ -337,6 +337,25 @@ def test_rows_held_out_are_not_trained_on() -> None:
     assert sorted([*train, *held]) == list(range(200))
     assert np.bincount(y[held]).tolist() == [5] * 4
     assert len(hold_out(y[:40], 0.1, 0, True)[1]) == 0
+
+
+def test_of_epochs_with_equal_accuracy_the_cheapest_is_kept() -> None:
+    stopper, history = MostAccurate(patience=3, n_held=10), []
+
+    class Run:
+        stop_reason, epoch = "", 0
+
+        class state:
+            theta = buffers = np.zeros(1)
+
+        def stop(self, why):
+            history.append(why)
+
+    run = Run()
+    for epoch, (accuracy, cost) in enumerate([(0.8, 0.1), (0.9, 0.6), (0.9, 0.5), (0.9, 0.7), (0.8, 0.0)], 1):
+        run.epoch = epoch
+        stopper.on_epoch_end(run, {"val_accuracy": accuracy, "val_cost": cost})
+    assert (stopper.best_epoch, history) == (3, [])
 
 
 def test_sample_weights_move_the_probabilities() -> None:

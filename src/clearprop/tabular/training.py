@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,11 @@ from clearprop.tabular.model import soften
 from clearprop.training.callbacks import EarlyStopping
 from clearprop.training.history import History
 
-__all__ = ["Recipe", "Trained", "best_temperature", "suited", "train_members"]
+if TYPE_CHECKING:
+    from clearprop.training.history import Row
+    from clearprop.training.loop import TrainingRun
+
+__all__ = ["MostAccurate", "Recipe", "Trained", "best_temperature", "suited", "train_members"]
 
 _FEWEST_TO_HOLD_OUT = 50
 _MOST_HELD_OUT = 20_000
@@ -150,7 +154,7 @@ def train_members(
         schedule="one_cycle",
         epochs=recipe.epochs or 1,
         batch_size=recipe.batch_size or 32,
-        early_stopping=_stopper(recipe, classes is not None) if len(held) else False,
+        early_stopping=_stopper(recipe, classes is not None, len(held)) if len(held) else False,
         **options,
     )
     if classes is None:
@@ -159,9 +163,28 @@ def train_members(
     return Trained(tuple(networks), tuple(histories), held)
 
 
-def _stopper(recipe: Recipe, classes: bool) -> EarlyStopping:
-    """Return what keeps the best epoch: of classes the most accurate, as the temperature mends the rest."""
-    return EarlyStopping("val_accuracy" if classes else "val_cost", patience=recipe.patience)
+class MostAccurate(EarlyStopping):
+    """Keep the epoch of the best accuracy on the held-out rows; between equals the one of the lowest cost.
+
+    Classes are told apart ever better long after their cost has begun to rise, and what the cost says then,
+    how sure the network is, the temperature mends.
+    """
+
+    def __init__(self, patience: int, n_held: int) -> None:
+        super().__init__("val_accuracy", patience=patience, greater_is_better=True)
+        self._least = 1 / (n_held + 1)  # less than one row more or less makes
+
+    def on_epoch_end(self, run: TrainingRun, row: Row) -> None:
+        """Compare with the best so far."""
+        if "val_cost" in row:  # an epoch that was cut short has none
+            share = row["val_cost"] / (1 + row["val_cost"])
+            row = {**row, "val_accuracy": row["val_accuracy"] - self._least * share}
+        super().on_epoch_end(run, row)
+
+
+def _stopper(recipe: Recipe, classes: bool, n_held: int) -> EarlyStopping:
+    """Return what keeps the best epoch."""
+    return MostAccurate(recipe.patience, n_held) if classes else EarlyStopping(patience=recipe.patience)
 
 
 def _seed_of(seed: int, member: int) -> int:
