@@ -145,7 +145,7 @@ def _in_order(dataset: Dataset, wanted: list[str]) -> Dataset:
     if list(dataset.feature_names) == list(wanted):
         return dataset
     order = [dataset.feature_names.index(name) for name in wanted]
-    own = {}
+    own: dict[str, Any] = {}
     if isinstance(dataset, TableDataset):
         own = {name: tuple(getattr(dataset, name)[j] for j in order) for name in ("kinds", "levels")}
     return dataclasses.replace(dataset, X_train=dataset.X_train[:, order], feature_names=tuple(wanted), **own)

@@ -134,9 +134,11 @@ def encode_rows(
     rows: a table, or a data set of which X are rows. A network without a description of its table, as one
     that was trained on arrays, gets the numbers as they are.
     """
-    table = rows if isinstance(rows, Table) else rows.table(X) if isinstance(rows, TableDataset) else None
-    if table is None:
+    if isinstance(rows, TableDataset) and X is not None:
+        rows = rows.table(X)
+    if not isinstance(rows, Table):
         return X
+    table = rows
     if KEY not in network.extra:
         return np.stack([_numbers(column, where) for column in table.columns], axis=1)
     return TabularModel.of_network(network).encoding.encode(table, where, network.dtype)
