@@ -709,7 +709,7 @@ def test_a_model_and_data_that_do_not_fit(clearprop, saved):
     refused(clearprop("predict", saved / "prices.safetensors", saved / "prices.csv", "--proba"), 2, "--proba")
     refused(clearprop("evaluate", saved / "prices.safetensors", "moons"), 1, "predicts numbers")
     refused(clearprop("evaluate", model, table, "--part", "tset"), 2, "Did you mean 'test'?")
-    refused(clearprop("predict", model, table, "--part", "test"), 2, "--part")
+    refused(clearprop("predict", model, "rows.npy", "--part", "test"), 2, "--part")
     refused(clearprop("predict", model, table, "--output", table), 1, "exists. Add --force")
 
 
