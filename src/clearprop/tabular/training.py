@@ -30,7 +30,7 @@ _FEWEST_TO_HOLD_OUT = 50
 _MOST_HELD_OUT = 20_000
 _LARGE, _FEW = 50_000, 2000
 _STEPS = 2300  # about how many a network gets, on fewer than 50 000 rows
-_EPOCHS_OF_LARGE = 32
+_EPOCHS_OF_LARGE = 40
 _GOLDEN = (5**0.5 - 1) / 2
 _COLDEST, _HOTTEST = 0.1, 10.0
 
@@ -62,14 +62,14 @@ def suited(recipe: Recipe, n: int) -> Recipe:
     batch = recipe.batch_size or (256 if n >= 10_000 else 128 if n >= 3000 else 32)
     epochs = _EPOCHS_OF_LARGE if large else min(max(_STEPS * batch // n, 15), 100)
     chosen: dict[str, Any] = {
-        "members": 2 if large else 8 if few else 4,
+        "members": 3 if large else 8 if few else 4,
         "hidden": (256, 256, 256) if large else (64, 64) if few else (256, 256),
         "dropout": 0.0 if large else 0.1,
-        "eta": 2e-3 if large else 1e-3,
+        "eta": 4e-3 if large else 1e-3,
         "batch_size": batch,
         "epochs": epochs,
-        "bins": 24 if large else 64,
-        "waves": 12 if large else 0,
+        "bins": 32 if large else 64,
+        "waves": 6 if large else 0,
     }
     left_open = {name: value for name, value in chosen.items() if getattr(recipe, name) is None}
     return dataclasses.replace(recipe, **left_open)
