@@ -22,6 +22,7 @@ from clearprop.cli import main
 from clearprop.cli.output import confusion_lines
 from clearprop.datasets import load_dataset
 from clearprop.engines import engines
+from clearprop.tabular import TabularModel
 
 QUICK = ["--epochs", "2", "--hidden", "8", "--quiet"]
 SMALL = [*QUICK, "--no-report"]
@@ -198,8 +199,8 @@ def test_a_regression_speaks_in_the_unit_of_its_target(clearprop, saved):
     assert code == 0
     assert result["part"] == "test"
     assert result["r2"] > 0.9
-    net = cp.load(saved / "prices.safetensors")
-    assert 200_000 < net.predict(np.array([[0.5, 0.5]]))[0] < 500_000
+    net = TabularModel.load(saved / "prices.safetensors")
+    assert 200_000 < net.predict({"size": [0.5], "age": [0.5]})[0] < 500_000
     assert "cost" not in result
     assert result["mean_squared_error"] == pytest.approx(result["root_mean_squared_error"] ** 2, rel=1e-4)
 
@@ -600,8 +601,8 @@ def test_unusable_files_are_one_sentence_and_code_1(clearprop):
     Path("empty.csv").write_text("")
     Path("header.csv").write_text("a,b\n")
     Path("folder").mkdir()
-    flowers(Path("gap.csv"), n=6, noise=[1, 2, "", 4, 5, 6])
-    flowers(Path("word.csv"), n=6, noise=[1, 2, "x", 4, 5, 6])
+    flowers(Path("endless.csv"), n=6, noise=[1, 2, "inf", 4, 5, 6])
+    flowers(Path("gap.csv"), n=6, kind=["a", "b", "", "a", "b", "a"])
     flowers(Path("one.csv"), n=30, kind=["rose"] * 30)
     flowers(Path("flat.csv"), n=30, kind=[3.5] * 30)
     for arguments, piece in {
@@ -611,8 +612,8 @@ def test_unusable_files_are_one_sentence_and_code_1(clearprop):
         "train picture.csv --target a": "picture.csv is not a text table",
         "train empty.csv --target a": "empty.csv is empty",
         "train header.csv --target a": "header.csv has a header but no rows",
-        "train gap.csv --target kind": "column 'noise' has no value in data row 3",
-        "train word.csv --target kind": "column 'noise' holds 'x' in data row 3",
+        "train gap.csv --target kind": "column 'kind' has no value in data row 3",
+        "train endless.csv --target kind": "column 'noise' is infinite in row 2",
         "train one.csv --target kind": "one.csv: the target holds one class only, 'rose'",
         "train flat.csv --target kind": "the target is 3.5 in every example",
         "train mnist --data nope.npz": "there is no file nope.npz",
@@ -702,13 +703,13 @@ def test_a_model_and_data_that_do_not_fit(clearprop, saved):
     refused(
         clearprop("predict", model, saved / "prices.csv"), 1, "has no column 'length', which the model needs"
     )
-    refused(clearprop("predict", model, "rows.npy"), 1, "features=5", "features=3")
+    refused(clearprop("predict", model, "rows.npy"), 1, "has 5 columns; the model was trained on 3")
     refused(clearprop("predict", model, "objects.npy"), 1, "not a sound .npy file of numbers")
     refused(clearprop("predict", saved / "digits.safetensors", "moons"), 1, "features=2", "features=64")
     refused(clearprop("predict", saved / "prices.safetensors", saved / "prices.csv", "--proba"), 2, "--proba")
     refused(clearprop("evaluate", saved / "prices.safetensors", "moons"), 1, "predicts numbers")
     refused(clearprop("evaluate", model, table, "--part", "tset"), 2, "Did you mean 'test'?")
-    refused(clearprop("predict", model, table, "--part", "test"), 2, "--part")
+    refused(clearprop("predict", model, "rows.npy", "--part", "test"), 2, "--part")
     refused(clearprop("predict", model, table, "--output", table), 1, "exists. Add --force")
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests import realdata
 
 from clearprop.datasets import load_dataset, read_table
-from clearprop.datasets.tables import read_columns, read_features
+from clearprop.datasets.tables import read_columns, read_frame
 from clearprop.errors import (
     DataError,
     FileFormatError,
@@ -216,18 +216,12 @@ def test_wrong_arguments(
     assert str(path) in str(caught.value) or "task must" in str(caught.value)
 
 
-def test_the_columns_of_a_model_in_its_order(tmp_path: Path) -> None:
+def test_columns_and_frames(tmp_path: Path) -> None:
     path = write(tmp_path, FLOWERS)
     assert read_columns(path) == ["length", "width", "kind"]
-    X = read_features(path, ["width", "length"])
-    np.testing.assert_array_equal(X[:2], [[3.5, 5.1], [3.2, 7.0]])
-    np.testing.assert_array_equal(read_features(path, drop=["kind"]), X[:, ::-1])
-    with pytest.raises(DataError, match=r"no column 'widht', which the model needs. Did you mean 'width'\?"):
-        read_features(path, ["length", "widht"])
-    with pytest.raises(DataError, match="'kind' holds 'setosa' in data row 1"):
-        read_features(path)
+    assert read_frame(path)["kind"].tolist() == ["setosa", "versicolor", "virginica", "setosa"]
     with pytest.raises(DataError, match="has a header but no rows"):
-        read_features(write(tmp_path, "a,b\n", "none.csv"))
+        read_frame(write(tmp_path, "a,b\n", "none.csv"))
 
 
 def test_a_missing_table_and_a_wrong_option(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ __all__ = [
     "per_neuron",
     "plots",
     "schedules",
+    "tabular",
     "to_c",
     "to_javascript",
     "to_onnx",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         initializers,
         plots,
         schedules,
+        tabular,
     )
     from clearprop import explain as explain
     from clearprop import io as io
@@ -247,6 +249,7 @@ _WHEN_ASKED = {
     "persistence": "clearprop.persistence",
     "plots": "clearprop.plots",
     "schedules": "clearprop.schedules",
+    "tabular": "clearprop.tabular",
     "to_c": "clearprop.export",
     "to_javascript": "clearprop.export",
     "to_onnx": "clearprop.export",

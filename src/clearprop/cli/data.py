@@ -12,7 +12,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.cli.output import Output
-from clearprop.cli.tables import is_table
+from clearprop.cli.tables import TableDataset, is_table, read_table_file
 from clearprop.datasets import Dataset, dataset_names, load_dataset
 from clearprop.errors import DataError, OptionError
 
@@ -104,6 +104,8 @@ def trained_labels(dataset: Dataset, y: Array) -> Array:
 def fingerprint(dataset: Dataset) -> str:
     """Return the SHA-256 of the examples for training before a split: the same data, the same text."""
     digest = hashlib.sha256()
+    if isinstance(dataset, TableDataset):  # what the numbers in X stand for
+        digest.update(repr((dataset.kinds, dataset.levels)).encode())
     for array in (dataset.X_train, dataset.y_train):
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -112,7 +114,7 @@ def fingerprint(dataset: Dataset) -> str:
 
 def _load_table(source: Source, output: Output) -> Dataset:
     options: dict[str, Any] = {"target": source.target, "drop": source.drop}
-    dataset = load_dataset(source.name, task=source.task, **options)
+    dataset = read_table_file(source.name, task=source.task, **options)
     if source.task is not None or dataset.class_names is not None:
         return dataset
     values = np.unique(dataset.y_train)
@@ -122,7 +124,7 @@ def _load_table(source: Source, output: Output) -> Dataset:
         f"target {source.target!r} holds {len(values)} different whole numbers: read as classes "
         "(--task regression reads them as numbers)"
     )
-    return load_dataset(source.name, task="classification", **options)
+    return read_table_file(source.name, task="classification", **options)
 
 
 class _Download:

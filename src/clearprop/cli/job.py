@@ -22,6 +22,7 @@ from clearprop.errors import DataError, OptionError, WouldOverwriteError
 from clearprop.io import MissingFileError, UnwritableFileError
 from clearprop.layers import ActivationOwner, Dropout
 from clearprop.network import Network
+from clearprop.tabular import TableEncoding
 from clearprop.training.callbacks import Callback, NormHistory
 from clearprop.training.data import Affine
 from clearprop.training.progress import ProgressBar
@@ -99,10 +100,13 @@ def _refuse_folder(path: Path) -> None:
         raise UnwritableFileError(f"'{path}' is a folder; give the name of a file.")
 
 
-def build(dataset: Dataset, settings: Settings, where: str | None = None) -> Network:
+def build(
+    dataset: Dataset, settings: Settings, where: str | None = None, encoding: TableEncoding | None = None
+) -> Network:
     """Return an untrained network for the data: a softmax over the classes, or linear outputs.
 
-    where: what messages call the data, if not by their name.
+    where: what messages call the data, if not by their name. encoding: what made inputs of a table, which are
+    scaled already.
     """
     labels = class_labels(dataset, where)
     n_out = (
@@ -117,7 +121,11 @@ def build(dataset: Dataset, settings: Settings, where: str | None = None) -> Net
         engine=settings.engine,
         task=dataset.task,
         classes=labels,
-        preprocessing=Affine(factor=dataset.scale) if known_range else "standardize",
+        preprocessing=None
+        if encoding is not None
+        else Affine(factor=dataset.scale)
+        if known_range
+        else "standardize",
     ).build(dataset.X_train.shape[1])
 
 

@@ -12,6 +12,7 @@ from clearprop.cli.job import build, describe_layers
 from clearprop.cli.models import labelled
 from clearprop.cli.output import Output, table
 from clearprop.cli.settings import Settings, parse_hidden
+from clearprop.cli.tables import encoded
 from clearprop.cli.threads import blas_threads
 from clearprop.errors import OptionError
 from clearprop.ladder import Ladder, Machine, Rung
@@ -95,8 +96,8 @@ def ladder(
 
 
 def _new(source: Source, settings: Settings, output: Output) -> tuple[Network, Array, Array]:
-    dataset = load_source(source, output, settings.seed)
-    network = build(dataset, settings, source.name)
+    dataset, encoding = encoded(load_source(source, output, settings.seed))
+    network = build(dataset, settings, source.name, encoding)
     if network.preprocessing == "standardize":
         network.preprocessing = Affine.standardize(dataset.X_train)
     return network, dataset.X_train, trained_labels(dataset, dataset.y_train)

@@ -13,11 +13,13 @@ from clearprop.arrays import Array
 from clearprop.cli.data import Source, fingerprint, load_source, split_off
 from clearprop.cli.measure import class_names
 from clearprop.cli.output import Output
-from clearprop.cli.tables import is_table, read_columns, read_features
+from clearprop.cli.tables import TableDataset, encode_rows, is_table, read_rows
 from clearprop.datasets import Dataset
 from clearprop.datasets.files import require_file
+from clearprop.datasets.tables import read_columns
 from clearprop.errors import DataError, FileFormatError, OptionError, did_you_mean
 from clearprop.network import Network
+from clearprop.tabular import KEY, Table, read
 
 __all__ = ["PARTS", "Examples", "about_data", "labelled", "trained_on", "unlabelled"]
 
@@ -49,6 +51,7 @@ def labelled(network: Network, source: Source, part: str | None, output: Output)
     """
     dataset = _dataset(network, source, output)
     X, y, chosen = _part(network, dataset, part)
+    X = encode_rows(network, dataset, X, source.name)
     return Examples(X, _in_model_words(network, dataset, y), chosen)
 
 
@@ -65,28 +68,43 @@ def trained_on(network: Network, source: Source, where: str, output: Output) -> 
             "examples. Give the data as train was given them."
         )
     X, y, _ = _part(network, dataset, "train")
+    X = encode_rows(network, dataset, X, source.name)
     return Examples(X, _in_model_words(network, dataset, y), "training")
 
 
 def unlabelled(network: Network, source: Source, part: str | None, output: Output) -> Examples:
-    """Return examples to predict: a table needs no target column, an .npy file holds X alone."""
+    """Return examples to predict: a table needs no target column, an .npy file holds X alone.
+
+    part: of a table only where it is the one that the model was trained on, which needs the target column.
+    """
     path = Path(source.name).expanduser()
     is_array = path.suffix.lower() == ".npy"
-    if is_table(source.name) or is_array:
-        if part not in (None, "all"):
+    whole = part in (None, "all")
+    if (is_table(source.name) and whole) or is_array:
+        if not whole:
             raise OptionError(f"--part goes with data sets that have parts; {source.name!r} is one whole.")
         for option, value in (("--data", source.data), ("--target", source.target)):
             if value:
                 raise OptionError(f"{option} does not go with {source.name!r} here. Leave it out.")
-        X = _read_npy(path) if is_array else _features(network, path, source)
+        X = _array_rows(network, path) if is_array else _rows_of(network, path, source)
         return Examples(X, None, "all")
     dataset = _dataset(network, source, output)
     X, _, chosen = _part(network, dataset, part)
-    return Examples(X, None, chosen)
+    return Examples(encode_rows(network, dataset, X, source.name), None, chosen)
 
 
-def _features(network: Network, path: Path, source: Source) -> Array:
-    return read_features(path, about_data(network).get("feature_names") or (), source.drop)
+def _array_rows(network: Network, path: Path) -> Array:
+    array = _read_npy(path)
+    if KEY not in network.extra:
+        return array
+    return np.asarray(encode_rows(network, read(array, str(path)), where=str(path)))
+
+
+def _rows_of(network: Network, path: Path, source: Source) -> Array:
+    table, wanted = read_rows(path, source.drop), about_data(network).get("feature_names") or ()
+    if wanted:
+        table = Table(tuple(table.column(name, str(path)) for name in wanted), table.n)
+    return np.asarray(encode_rows(network, table, where=str(path)))
 
 
 def _read_npy(path: Path) -> Array:
@@ -127,7 +145,10 @@ def _in_order(dataset: Dataset, wanted: list[str]) -> Dataset:
     if list(dataset.feature_names) == list(wanted):
         return dataset
     order = [dataset.feature_names.index(name) for name in wanted]
-    return dataclasses.replace(dataset, X_train=dataset.X_train[:, order], feature_names=tuple(wanted))
+    own: dict[str, Any] = {}
+    if isinstance(dataset, TableDataset):
+        own = {name: tuple(getattr(dataset, name)[j] for j in order) for name in ("kinds", "levels")}
+    return dataclasses.replace(dataset, X_train=dataset.X_train[:, order], feature_names=tuple(wanted), **own)
 
 
 def _part(network: Network, dataset: Dataset, part: str | None) -> tuple[Array, Array, str]:

@@ -19,6 +19,7 @@ from clearprop.cli.job import build, check_writable, describe_layers, train_netw
 from clearprop.cli.models import labelled
 from clearprop.cli.output import Output
 from clearprop.cli.settings import Settings, parse_hidden, parse_weight
+from clearprop.cli.tables import encoded
 from clearprop.cli.threads import blas_threads
 from clearprop.errors import OptionError, UnknownNameError, did_you_mean
 from clearprop.network import Network, load
@@ -38,6 +39,7 @@ from clearprop.plots import (
 from clearprop.plots.films import MOVING, require_ffmpeg
 from clearprop.plots.saving import STILL, ending
 from clearprop.plots.style import require_matplotlib
+from clearprop.tabular import TableEncoding
 from clearprop.training.callbacks import NormHistory
 from clearprop.training.data import Affine
 
@@ -182,9 +184,14 @@ class Subject:
         return dataset.X_train[: self.examples], y[: self.examples]
 
     @cached_property
+    def encoded(self) -> tuple[Any, TableEncoding | None]:
+        """The data set as inputs of a network, and how a table became such."""
+        return encoded(load_source(self.source, self.output, self.settings.seed))
+
+    @property
     def dataset(self) -> Any:
         """The data set."""
-        return load_source(self.source, self.output, self.settings.seed)
+        return self.encoded[0]
 
     @cached_property
     def network(self) -> Network:
@@ -194,7 +201,7 @@ class Subject:
             self._describe(network)
             return network
         settings = self.settings.completed(self.dataset)
-        network = build(self.dataset, settings, self.source.name)
+        network = build(self.dataset, settings, self.source.name, self.encoded[1])
         self.output.note(
             f"training {describe_layers(network)} on {self.source.name}, {settings.epochs} epochs"
         )
@@ -206,7 +213,8 @@ class Subject:
     @cached_property
     def untrained(self) -> Network:
         """A network for the data before training."""
-        network = build(self.dataset, self.settings.completed(self.dataset), self.source.name)
+        settings = self.settings.completed(self.dataset)
+        network = build(self.dataset, settings, self.source.name, self.encoded[1])
         if network.preprocessing == "standardize":
             network.preprocessing = Affine.standardize(self.dataset.X_train)
         self._describe(network)

@@ -1,12 +1,31 @@
-"""Which of the things that a command may be given are tables."""
+"""Tables on the command line: read from a file, split, then encoded as the table estimators do it."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from clearprop.datasets.tables import TABLE_SUFFIXES, read_columns, read_features
+import numpy as np
 
-__all__ = ["is_table", "read_columns", "read_features"]
+from clearprop.arrays import Array
+from clearprop.datasets import Dataset
+from clearprop.datasets.tables import TABLE_SUFFIXES, read_frame, read_target
+from clearprop.errors import DataError
+from clearprop.network import Network
+from clearprop.tabular import KEY, Column, Table, TableEncoding, TabularModel, learn_encoding, read
+
+__all__ = [
+    "TableDataset",
+    "encode_rows",
+    "encoded",
+    "in_own_units",
+    "is_table",
+    "read_rows",
+    "read_table_file",
+]
 
 
 def is_table(source: str | Path) -> bool:
@@ -16,3 +35,148 @@ def is_table(source: str | Path) -> bool:
     (True, False)
     """
     return str(source).lower().endswith(TABLE_SUFFIXES)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TableDataset(Dataset):
+    """A table that can be split like any data set; it becomes inputs of a network only afterwards.
+
+    X holds one number for each cell, NaN where there is no value: the number itself, the seconds of a date,
+    or the place of a text among the `levels` of its column. `encoded` makes inputs of it, by an encoding that
+    has seen the training rows alone.
+    """
+
+    kinds: tuple[str, ...] = ()
+    """Of each column: "number", "date" or "text"."""
+    levels: tuple[tuple[str, ...], ...] = ()
+    """Of each column of text, all that occur; () for others."""
+
+    def table(self, X: Array) -> Table:
+        """Return rows of X as the table that they stand for."""
+        columns = zip(self.feature_names, self.kinds, self.levels, X.T, strict=True)
+        return Table(tuple(_decoded(name, kind, levels, v) for name, kind, levels, v in columns), len(X))
+
+
+def read_table_file(
+    path: str | Path, target: str | None, *, task: str | None = None, drop: Sequence[str] = ()
+) -> TableDataset:
+    """Return a table as a data set: its columns of any kind, and the target.
+
+    Errors: those of `clearprop.datasets.read_table` but for gaps and words, which are no mistake here, and of
+    `clearprop.tabular.read`.
+    """
+    path = Path(path).expanduser()
+    frame = read_frame(path, target, task, drop)
+    y, class_names = read_target(frame, str(target), path, task)
+    features = [name for name in frame.columns if name != target and name not in drop]
+    table = read(frame[features], str(path))
+    coded = [_coded(column) for column in table.columns]
+    kind = "real target" if class_names is None else f"{len(class_names)} classes"
+    return TableDataset(
+        name=path.name.split(".")[0],
+        X_train=np.stack([values for values, _ in coded], axis=1),
+        y_train=y,
+        X_test=None,
+        y_test=None,
+        feature_names=tuple(features),
+        class_names=class_names,
+        image_shape=None,
+        description=f"{len(y)} rows of {path.name}, {len(features)} features, {target} as {kind}",
+        kinds=tuple(column.kind for column in table.columns),
+        levels=tuple(levels for _, levels in coded),
+    )
+
+
+def read_rows(path: str | Path, drop: Sequence[str] = ()) -> Table:
+    """Return the columns of a table without a target."""
+    path = Path(path).expanduser()
+    frame = read_frame(path)
+    return read(frame, str(path)).without(drop)
+
+
+def encoded(dataset: Dataset) -> tuple[Dataset, TableEncoding | None]:
+    """Return a data set whose X are inputs of a network, and the encoding if it is a table.
+
+    The encoding is learned from the training rows. Other data sets are returned as they are.
+    """
+    if not isinstance(dataset, TableDataset):
+        return dataset, None
+    encoding = learn_encoding(dataset.table(dataset.X_train), where=dataset.name)
+    test = None if dataset.X_test is None else encoding.encode(dataset.table(dataset.X_test))
+    plain = Dataset(**{f.name: getattr(dataset, f.name) for f in dataclasses.fields(Dataset)})
+    inputs = encoding.encode(dataset.table(dataset.X_train))
+    return (
+        dataclasses.replace(plain, X_train=inputs, X_test=test, feature_names=encoding.inputs),
+        encoding,
+    )
+
+
+def in_own_units(
+    dataset: Dataset, encoding: TableEncoding | None
+) -> tuple[Dataset, Callable[[Array], Array]] | None:
+    """Return a table of numbers without gaps as it is, with what makes inputs of its rows; else None.
+
+    For pictures over the features, which are wanted in their own units.
+    """
+    if encoding is None or not isinstance(dataset, TableDataset) or set(dataset.kinds) != {"number"}:
+        return None
+    parts = [part for part in (dataset.X_train, dataset.X_test) if part is not None]
+    if any(np.isnan(part).any() for part in parts):
+        return None
+    return dataset, lambda X: encoding.encode(dataset.table(np.asarray(X)))
+
+
+def encode_rows(
+    network: Network, rows: Dataset | Table, X: Array | None = None, where: str = "the data"
+) -> Any:
+    """Return rows as the network reads them.
+
+    rows: a table, or a data set of which X are rows. A network without a description of its table, as one
+    that was trained on arrays, gets the numbers as they are.
+    """
+    if isinstance(rows, TableDataset) and X is not None:
+        rows = rows.table(X)
+    if not isinstance(rows, Table):
+        return X
+    table = rows
+    if KEY not in network.extra:
+        return np.stack([_numbers(column, where) for column in table.columns], axis=1)
+    return TabularModel.of_network(network).encoding.encode(table, where, network.dtype)
+
+
+def _numbers(column: Column, where: str) -> Array:
+    """Return a column's numbers; raise `DataError` for words, dates and gaps."""
+    there = ~column.missing
+    if column.kind == "number" and there.all():
+        return column.values
+    row = int(np.flatnonzero(there if column.kind != "number" else ~there)[:1].sum())
+    said = f"holds {column.values[row]!s}" if there[row] else "has no value"
+    raise DataError(
+        f"{where}: column {column.name!r} {said} in data row {row + 1}; this model was trained on numbers "
+        "without gaps. Train it on the table itself: clearprop train."
+    )
+
+
+def _coded(column: Column) -> tuple[Array, tuple[str, ...]]:
+    """Return one number for each value, NaN for none, and the texts that they are places of."""
+    if column.kind == "number":
+        return column.values, ()
+    codes = np.full(len(column.values), np.nan)
+    there = ~column.missing
+    if column.kind == "date":
+        codes[there] = column.values[there].astype(np.int64)
+        return codes, ()
+    levels, codes[there] = np.unique(column.values[there].astype(str), return_inverse=True)
+    return codes, tuple(levels.tolist())
+
+
+def _decoded(name: str, kind: str, levels: tuple[str, ...], codes: Array) -> Column:
+    if kind == "number":
+        return Column(name, kind, np.asarray(codes, np.float64))
+    there = ~np.isnan(codes)
+    whole = np.where(there, codes, 0).astype(np.int64)
+    if kind == "date":
+        return Column(name, kind, np.where(there, whole.astype("datetime64[s]"), np.datetime64("NaT", "s")))
+    texts = np.full(len(codes), None, object)
+    texts[there] = np.array(levels, object)[whole[there]]
+    return Column(name, kind, texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from clearprop.cli.keeping import Keeping
 from clearprop.cli.measure import headline, probabilities, say_measured
 from clearprop.cli.output import Output
 from clearprop.cli.settings import FEWEST_FOR_TEST, Settings, parse_hidden
+from clearprop.cli.tables import encoded, in_own_units
 from clearprop.cli.threads import blas_threads, threads_sentence
 from clearprop.datasets import Dataset
 from clearprop.errors import UnwritableFileError
@@ -32,6 +34,7 @@ from clearprop.network import Network
 from clearprop.optimizers import optimizers
 from clearprop.recorder import FlightRecorder
 from clearprop.report import Answers, Report, require_matplotlib, write_page
+from clearprop.tabular import KEY, TableEncoding, TabularModel
 
 __all__ = ["train"]
 
@@ -127,18 +130,21 @@ def _run(
     if page is not None:
         require_matplotlib()
     check_writable([p for p in (model, page, record) if p is not None], force)
-    dataset, settings = _prepared(whole, settings)
-    network = build(dataset, settings, source.name)
+    rows, settings = _prepared(whole, settings)
+    dataset, encoding = encoded(rows)
+    network = build(dataset, settings, source.name, encoding)
     output.note_pairs(_preamble(network, dataset, settings))
     recorder = FlightRecorder()
     also = [] if record is None else [recorder]
     trained = train_network(network, dataset, settings, output, also, keeping)
     network.extra = _extra(trained, whole, source)
+    if encoding is not None:
+        network.extra[KEY] = TabularModel(encoding, (network,)).config()
     network.save(model, overwrite=force)
     if record is not None:
         recorder.run.save(record, overwrite=force, extra=network.extra)
     if page is not None:
-        write_page(page, _report(trained, model), overwrite=force)
+        write_page(page, _report(trained, model, rows, encoding), overwrite=force)
     try:
         _say(trained, model, page, record, output)
     except UnwritableFileError as error:  # the result is safe
@@ -196,7 +202,7 @@ def _preamble(network: Network, dataset: Dataset, settings: Settings) -> list[tu
 def _extra(trained: Trained, whole: Dataset, source: Source) -> dict[str, Any]:
     """Return what is kept in the model file about the data and the training."""
     dataset, settings, history = trained.dataset, trained.settings, trained.network.history
-    names = list(dataset.feature_names)
+    names = list(whole.feature_names)
     own_test = whole.X_test is not None or dataset.X_test is None
     return {
         "data": {
@@ -230,28 +236,34 @@ def _extra(trained: Trained, whole: Dataset, source: Source) -> dict[str, Any]:
     }
 
 
-def _report(trained: Trained, model: Path) -> Report:
+def _report(trained: Trained, model: Path, rows: Dataset, encoding: TableEncoding | None) -> Report:
+    """Return what the page shows. rows: the data before a table became inputs."""
     network, dataset = trained.network, trained.dataset
     history = network.history
     assert history is not None
-    X = dataset.X_train if dataset.X_test is None else dataset.X_test
     classes = dataset.class_names
+    shown, inputs_of = in_own_units(rows, encoding) or (dataset, lambda points: points)
+    X = shown.X_train if shown.X_test is None else shown.X_test
     answers = Answers(
         X=X,
         true=trained.measured.true,
         predicted=trained.measured.predicted,
         probabilities=trained.measured.probabilities,
         class_names=classes,
-        feature_names=dataset.feature_names,
+        feature_names=shown.feature_names,
         target=network.extra["data"]["target"] or "y",
         image_shape=dataset.image_shape,
-        outputs=network.outputs if classes is None else lambda points: _probabilities(network, points),
+        outputs=lambda points: (
+            network.outputs(inputs_of(points))
+            if classes is None
+            else _probabilities(network, inputs_of(points))
+        ),
     )
     result = headline(trained.measured, trained.part)
     return Report(
         title=f"clearprop: {dataset.name}",
         headline=result[0].upper() + result[1:],
-        facts=_facts(trained, model),
+        facts=_facts(trained, model, rows, encoding),
         history=history,
         answers=answers,
         held_out=trained.held_out,
@@ -265,19 +277,26 @@ def _probabilities(network: Network, points: Any) -> Any:
     return network.outputs(points) if found is None else found
 
 
-def _facts(trained: Trained, model: Path) -> list[tuple[str, str]]:
+def _preprocessing(rows: Dataset, encoding: TableEncoding | None) -> str:
+    if encoding is not None:
+        kinds = Counter(column.kind for column in encoding.columns)
+        told = ", ".join(f"{kind} × {count}" for kind, count in kinds.items())
+        return f"columns ({told}) encoded as {len(encoding.inputs)} inputs"
+    return "each feature to mean 0, deviation 1" if rows.scale == 1.0 else f"features × {rows.scale:.6g}"
+
+
+def _facts(
+    trained: Trained, model: Path, rows: Dataset, encoding: TableEncoding | None
+) -> list[tuple[str, str]]:
     network, dataset, settings = trained.network, trained.dataset, trained.settings
     history = network.history
     assert history is not None
     environment = history.environment
-    scaling = (
-        "each feature to mean 0, deviation 1" if dataset.scale == 1.0 else f"features × {dataset.scale:.6g}"
-    )
     ended = "" if history.stopped == "epochs" else f", stopped after {len(history)} epochs: {history.stopped}"
     return [
         ("Data", dataset.description),
         ("Examples", _parts(dataset)),
-        ("Preprocessing", scaling),
+        ("Preprocessing", _preprocessing(rows, encoding)),
         *([("Costs", f"in the curves, {_SCALED_COST}")] if dataset.task == "regression" else []),
         ("Network", describe_layers(network)),
         ("Parameters", f"{network.n_parameters:,} in {settings.dtype}; cost {network.cost.name}"),

@@ -24,7 +24,7 @@ from clearprop.errors import (
     one_of,
 )
 
-__all__ = ["TABLE_SUFFIXES", "read_columns", "read_features", "read_table"]
+__all__ = ["TABLE_SUFFIXES", "read_columns", "read_frame", "read_table", "read_target"]
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
@@ -56,26 +56,13 @@ def read_table(
     infinite or not a number, naming it; `MissingDependencyError` without pandas.
     """
     path = as_path(path).expanduser()
-    if task not in (None, "classification", "regression"):
-        raise OptionError(f"task must be 'classification' or 'regression', got {task!r}")
-    frame = _read(path)
-    columns = [str(name) for name in frame.columns]
-    if target is None:
-        raise OptionError(f"{path} is a table; say which column is the target: one of {_listed(columns)}")
-    for name in (target, *drop):
-        if name not in columns:
-            hint = did_you_mean(name, columns)
-            raise UnknownNameError(f"{path} has no column {name!r}.{hint} Columns: {_listed(columns)}.")
-    features = [name for name in columns if name != target and name not in drop]
-    if not features or target in drop:
-        raise OptionError(f"{path}: no {'target' if target in drop else 'feature'} column is left")
-    if len(frame) == 0:
-        raise DataError(f"{path} has a header but no rows")
-    frame.columns = columns
+    frame = read_frame(path, target, task, drop)
+    assert target is not None
+    features = [name for name in frame.columns if name != target and name not in drop]
     X = np.empty((len(frame), len(features)))
     for j, name in enumerate(features):
         X[:, j] = _feature(_scan(frame[name]), name, path)
-    y, class_names = _target(_scan(frame[target]), target, path, task)
+    y, class_names = read_target(frame, target, path, task)
     kind = "real target" if class_names is None else f"{len(class_names)} classes"
     return Dataset(
         name=path.name.split(".")[0],
@@ -95,29 +82,43 @@ def read_columns(path: str | Path) -> list[str]:
     return [str(name) for name in _read(as_path(path).expanduser()).columns]
 
 
-def read_features(
-    path: str | Path, names: Sequence[str] = (), drop: Sequence[str] = ()
-) -> NDArray[np.float64]:
-    """Return the columns that a model needs, in its order, as numbers, (rows, columns) float64.
+_NO_TARGET = object()
 
-    names: the columns, whatever else the table has; without names all of them.
-    drop: columns to leave out where there are no names.
-    Errors: as `read_table`; `DataError` for a column that is missing or holds what is no finite number.
+
+def read_frame(
+    path: Path, target: Any = _NO_TARGET, task: str | None = None, drop: Sequence[str] = ()
+) -> Any:
+    """Return the pandas frame of a table whose columns have text for names, with at least one row.
+
+    target, task, drop: checked as `read_table` says, where a target is given at all.
     """
-    path = as_path(path).expanduser()
+    if task not in (None, "classification", "regression"):
+        raise OptionError(f"task must be 'classification' or 'regression', got {task!r}")
     frame = _read(path)
-    columns = [str(name) for name in frame.columns]
-    frame.columns = columns
-    wanted = list(names) or [name for name in columns if name not in drop]
-    for name in wanted:
-        if name not in columns:
-            raise DataError(
-                f"{path} has no column {name!r}, which the model needs.{did_you_mean(name, columns)} "
-                f"It has: {_listed(columns)}."
-            )
+    frame.columns = columns = [str(name) for name in frame.columns]
+    if target is not _NO_TARGET:
+        _check_columns(columns, target, drop, path)
     if len(frame) == 0:
         raise DataError(f"{path} has a header but no rows")
-    return np.stack([_feature(_scan(frame[name]), name, path) for name in wanted], axis=1)
+    return frame
+
+
+def _check_columns(columns: list[str], target: str | None, drop: Sequence[str], path: Path) -> None:
+    if target is None:
+        raise OptionError(f"{path} is a table; say which column is the target: one of {_listed(columns)}")
+    for name in (target, *drop):
+        if name not in columns:
+            hint = did_you_mean(name, columns)
+            raise UnknownNameError(f"{path} has no column {name!r}.{hint} Columns: {_listed(columns)}.")
+    if target in drop or not set(columns) - {target, *drop}:
+        raise OptionError(f"{path}: no {'target' if target in drop else 'feature'} column is left")
+
+
+def read_target(
+    frame: Any, target: str, path: Path, task: str | None
+) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Return the target as class indices and their names, or as numbers and None; see `read_table`."""
+    return _target(_scan(frame[target]), target, path, task)
 
 
 def _read(path: Path) -> Any:

@@ -1,0 +1,348 @@
+"""Tables of any make (pandas, polars, Arrow, NumPy, a dictionary) as named columns of NumPy arrays.
+
+No package is imported for it: what a table is, its own methods tell.
+"""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clearprop.arrays import Array
+from clearprop.errors import DataError, DTypeError, ShapeError, did_you_mean, one_of
+
+__all__ = ["MISSING_WORDS", "Column", "Table", "as_levels", "read"]
+
+MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+"""What stands for no value in a column of text, in any case."""
+
+_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?Z?)?")
+_MOST_NAMES = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column of a table.
+
+    kind "number": float64, NaN where there is no value. "date": datetime64[s], NaT where there is none.
+    "text": an object array of texts, None where there is none.
+    """
+
+    name: str
+    kind: str
+    values: Array
+
+    @property
+    def missing(self) -> Array:
+        """Where there is no value, (n,) of booleans."""
+        if self.kind == "text":
+            return np.array([value is None for value in self.values], bool)
+        return np.isnat(self.values) if self.kind == "date" else np.isnan(self.values)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Named columns of one length."""
+
+    columns: tuple[Column, ...]
+    n: int
+    """Number of rows."""
+    named: bool = True
+    """Whether the names are the table's own; else they are x0, x1, …, by place."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str, where: str = "the table") -> Column:
+        """Return a column by its name. Errors: `DataError` for a name that the table lacks."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        hint = did_you_mean(name, self.names)
+        more = f" … ({len(self.names)} in all)" if len(self.names) > _MOST_NAMES else ""
+        raise DataError(
+            f"{where} has no column {name!r}, which the model needs.{hint} "
+            f"It has: {one_of(self.names[:_MOST_NAMES])}{more}."
+        )
+
+    def without(self, names: Iterable[str]) -> Table:
+        """Return the table without these columns."""
+        left_out = set(names)
+        return Table(tuple(c for c in self.columns if c.name not in left_out), self.n, self.named)
+
+    def rows(self, chosen: Array) -> Table:
+        """Return some of the rows."""
+        columns = tuple(Column(c.name, c.kind, c.values[chosen]) for c in self.columns)
+        return Table(columns, len(columns[0].values), self.named)
+
+
+def read(X: Any, where: str = "X", categorical: Sequence[str | int] = ()) -> Table:
+    """Return a table as named columns of numbers, dates and texts.
+
+    X: a pandas or polars frame, an Arrow table, a dictionary of columns, or rows of numbers or of anything,
+    as an array or a list; columns without names are called x0, x1, …
+
+    Numbers and booleans become numbers; text that is all numbers (without leading zeros) or all ISO dates
+    becomes such; pandas' and Arrow's categories stay text. None, NaN, NaT, and among text "", "?", "NA",
+    "n/a", "nan", "null" and "none" mean that there is no value. categorical: names or places of columns to
+    take as text whatever they hold.
+
+    Errors: `ShapeError` for what has no rows and columns; `DataError` for infinite numbers and repeated
+    names; `DTypeError` for what is no table.
+
+    >>> table = read({"age": [30, None], "job": ["cook", "?"], "since": ["2024-01-31", "2024-02-01"]})
+    >>> [(column.name, column.kind, column.missing.tolist()) for column in table.columns]
+    [('age', 'number', [False, True]), ('job', 'text', [False, True]), ('since', 'date', [False, False])]
+    """
+    names, arrays, named = _split(X, where)
+    if not names:
+        raise ShapeError(f"{where} has no columns. Give a table of at least one.")
+    repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if repeated is not None:
+        raise DataError(f"{where} has two columns named {repeated!r}. Give each a name of its own.")
+    texts = _as_names(categorical, names, where)
+    n = len(arrays[0])
+    for name, array in zip(names, arrays, strict=True):
+        if len(array) != n:
+            raise ShapeError(f"{where}: column {name!r} has {len(array)} rows, {names[0]!r} has {n}.")
+    columns = tuple(
+        _column(name, array, name in texts, where) for name, array in zip(names, arrays, strict=True)
+    )
+    return Table(columns, n, named)
+
+
+def _as_names(given: Sequence[str | int], names: Sequence[str], where: str) -> set[str]:
+    found = set()
+    for one in given:
+        if isinstance(one, numbers.Integral) and not isinstance(one, bool) and 0 <= one < len(names):
+            found.add(names[int(one)])
+        elif str(one) in names:
+            found.add(str(one))
+        else:
+            hint = did_you_mean(str(one), names)
+            raise DataError(f"categorical names the column {one!r}, which {where} does not have.{hint}")
+    return found
+
+
+# The makes of tables -------------------------------------------------------------------------------
+
+
+def _split(X: Any, where: str) -> tuple[list[str], list[Any], bool]:
+    """Return the names and the columns as arrays, and whether the names are the table's own."""
+    make = type(X).__module__.split(".")[0]
+    if make == "pandas" and hasattr(X, "columns"):
+        return [str(name) for name in X.columns], [_of_pandas(X.iloc[:, j]) for j in range(X.shape[1])], True
+    if make == "polars" and hasattr(X, "collect") and not hasattr(X, "get_columns"):
+        X = X.collect()
+    if make == "polars" and hasattr(X, "get_columns"):
+        return list(X.columns), [_of_polars(column) for column in X.get_columns()], True
+    if make == "pyarrow" and hasattr(X, "column_names"):
+        return list(X.column_names), [_of_arrow(column) for column in X.columns], True
+    if isinstance(X, Mapping):
+        return (
+            [str(name) for name in X],
+            [_plain(values, f"{where}[{name!r}]") for name, values in X.items()],
+            True,
+        )
+    return _of_rows(X, where)
+
+
+def _of_pandas(series: Any) -> Any:
+    dtype = series.dtype
+    name = str(dtype)
+    if name == "category":
+        return _Texts(series.astype(object).tolist())
+    if name.startswith("datetime64") and getattr(dtype, "tz", None) is not None:
+        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
+    if hasattr(dtype, "na_value") and dtype.kind in "biuf":  # pandas' own arrays with gaps, and Arrow's
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    return series.to_numpy()
+
+
+def _of_polars(series: Any) -> Any:
+    kind = str(series.dtype)
+    if kind.startswith(("Categorical", "Enum")):
+        return _Texts(series.to_list())
+    if kind.startswith(("Int", "UInt", "Float")):
+        return series.to_numpy()
+    if kind.startswith("Datetime") and "time_zone=None" not in kind and "time_zone" in kind:
+        series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return series.to_numpy() if kind.startswith(("Date", "Datetime")) else np.array(series.to_list(), object)
+
+
+def _of_arrow(column: Any) -> Any:
+    kind = str(column.type)
+    if kind.startswith("dictionary"):
+        return _Texts(column.to_pylist())
+    if kind.startswith(("int", "uint", "float", "double", "halffloat", "date", "timestamp")):
+        return column.to_numpy()
+    return np.array(column.to_pylist(), object)
+
+
+def _of_rows(X: Any, where: str) -> tuple[list[str], list[Any], bool]:
+    if isinstance(X, str | bytes) or X is None or not (hasattr(X, "__array__") or isinstance(X, Sequence)):
+        if hasattr(X, "toarray"):
+            raise DTypeError(
+                f"{where} is a sparse matrix; a table needs its columns. Give {where}.toarray()."
+            )
+        raise DTypeError(
+            f"{where} must be a table: a pandas or polars frame, an Arrow table, a dictionary of columns, or "
+            f"rows. Got {type(X).__name__}."
+        )
+    if isinstance(X, np.ndarray) and X.dtype.names:
+        return list(X.dtype.names), [X[name] for name in X.dtype.names], True
+    try:
+        array = np.asarray(X) if hasattr(X, "__array__") else _rows_array(X)
+    except ValueError:
+        raise ShapeError(f"{where} has rows of different lengths. Give each row the same columns.") from None
+    if array.ndim != 2:
+        shape = "(n, 1)" if array.ndim == 1 else "(n, d)"
+        raise ShapeError(f"{where} has shape {array.shape}; a table has rows and columns, {shape}.")
+    return [f"x{j}" for j in range(array.shape[1])], [array[:, j] for j in range(array.shape[1])], False
+
+
+def _rows_array(rows: Sequence[Any]) -> Array:
+    """Return rows as an array of numbers if they are all numbers, else of objects: 1 must not become "1"."""
+    array = np.asarray(rows)
+    return array if array.dtype.kind in "biuf" else np.asarray(rows, object)
+
+
+def _plain(values: Any, where: str) -> Any:
+    array = np.asarray(values) if hasattr(values, "__array__") else None
+    if array is None:
+        array = np.empty(len(values), object)
+        array[:] = list(values)
+    if array.ndim != 1:
+        raise ShapeError(f"{where} has shape {array.shape}; a column is (n,).")
+    return array
+
+
+class _Texts(list[Any]):
+    """Values of a column that its table calls a category."""
+
+
+# One column ----------------------------------------------------------------------------------------
+
+
+def _column(name: str, given: Any, as_text: bool, where: str) -> Column:
+    if isinstance(given, _Texts) or as_text:
+        return Column(name, "text", _texts(list(given) if isinstance(given, _Texts) else given.tolist()))
+    kind = given.dtype.kind
+    if kind in "biuf":
+        return _numbers(name, given.astype(np.float64), where)
+    if kind == "M":
+        return Column(name, "date", given.astype("datetime64[s]"))
+    if kind == "m":
+        return _numbers(name, _seconds(given), where)
+    if kind not in "OSUT":
+        raise DTypeError(f"{where}: column {name!r} holds {given.dtype}, which is no number, text or date.")
+    return _of_objects(name, given.tolist(), where)
+
+
+def _numbers(name: str, values: Array, where: str) -> Column:
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise DataError(
+            f"{where}: column {name!r} is infinite in row {infinite[0]} (counted from 0). Replace it, or "
+            "leave the value out."
+        )
+    return Column(name, "number", values)
+
+
+def _seconds(spans: Array) -> Array:
+    seconds = spans / np.timedelta64(1, "s")
+    return np.asarray(seconds, np.float64)
+
+
+def _of_objects(name: str, values: list[Any], where: str) -> Column:
+    kinds = {_kind(value) for value in values} - {"gap"}
+    if kinds == {"number"}:
+        return _numbers(name, np.array([_as_float(value) for value in values]), where)
+    if kinds == {"date"}:
+        return Column(name, "date", np.array([_as_date(value) for value in values], "datetime64[s]"))
+    texts = _texts(values)
+    said = [text for text in texts if text is not None]
+    if kinds == {"text"} and said and all(_NUMBER.fullmatch(text) for text in said):
+        return _numbers(name, np.array([np.nan if text is None else float(text) for text in texts]), where)
+    if kinds == {"text"} and said and all(_DATE.fullmatch(text) for text in said):
+        return Column(name, "date", np.array([_date_of(text, name, where) for text in texts]))
+    return Column(name, "text", texts)
+
+
+def _kind(value: Any) -> str:
+    if _is_gap(value):
+        return "gap"
+    if isinstance(value, numbers.Real | np.bool_) or type(value).__name__ == "Decimal":
+        return "number"
+    if isinstance(value, datetime.date | np.datetime64):
+        return "date"
+    return "text" if isinstance(value, str | bytes) else "other"
+
+
+def _is_gap(value: Any) -> bool:
+    """Whether a value is None or does not equal itself (NaN, NaT), or is pandas' NA."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating | np.datetime64) and bool(value != value)
+
+
+def _as_float(value: Any) -> float:
+    return np.nan if _is_gap(value) else float(value)
+
+
+def _as_date(value: Any) -> np.datetime64:
+    if _is_gap(value):
+        return np.datetime64("NaT", "s")
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+    date: np.datetime64 = np.datetime64(value).astype("datetime64[s]")
+    return date
+
+
+def _date_of(text: str | None, name: str, where: str) -> np.datetime64:
+    try:
+        return np.datetime64("NaT" if text is None else text.removesuffix("Z"), "s")
+    except ValueError:
+        raise DataError(f"{where}: column {name!r} holds {text!r}, which is no date.") from None
+
+
+def _texts(values: list[Any]) -> Array:
+    """Return values as texts, None for those that are missing; whole numbers without a decimal point."""
+    found = np.empty(len(values), object)
+    known: dict[Any, str | None] = {}
+    for i, value in enumerate(values):
+        try:
+            key = (type(value), value)
+            if key not in known:
+                known[key] = _text(value)
+            found[i] = known[key]
+        except TypeError:  # not hashable
+            found[i] = _text(value)
+    return found
+
+
+def _text(value: Any) -> str | None:
+    if _is_gap(value):
+        return None
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        value = int(value)
+    text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+    return None if text.lower() in MISSING_WORDS else text
+
+
+def as_levels(column: Column) -> Array:
+    """Return a column of any kind as names of levels, None where there is no value.
+
+    >>> as_levels(Column("grade", "number", np.array([1.0, np.nan, 2.5]))).tolist()
+    ['1', None, '2.5']
+    """
+    return column.values if column.kind == "text" else _texts(column.values.tolist())
