@@ -1,4 +1,4 @@
-"""The estimators beyond one plain fit: their history, callbacks, divergence, changed parameters, odd weights."""
+"""The estimators beyond a plain fit: history, callbacks, divergence, changed parameters, negative weights."""
 
 from __future__ import annotations
 

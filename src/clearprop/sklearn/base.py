@@ -177,8 +177,8 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         than the one there is, one is made that goes on from it.
         """
         network: Network = self.network_
-        given = [np.asarray(array).dtype for array in (*self.coefs_, *self.intercepts_)]
-        alone = not in_float64 and np.result_type(*given) == np.float32
+        held = [np.asarray(array).dtype for array in (*self.coefs_, *self.intercepts_)]
+        alone = not in_float64 and np.result_type(*held) == np.float32
         dtype = np.dtype(np.float32 if alone else np.float64)
         if network.dtype != dtype or not building.has_activation(network, self.activation):
             sizes = [network.model.n_in, *(len(network.b[i]) for i in range(1, len(network.layers) + 1))]
