@@ -22,9 +22,9 @@ from clearprop.training.data import Affine
 from clearprop.training.penalties import Penalty
 from clearprop.training.targets import Targets
 
-__all__ = ["from_sklearn", "to_sklearn"]
+__all__ = ["ACTIVATIONS", "COSTS", "HIDDEN", "from_sklearn", "to_sklearn"]
 
-_OURS = {
+ACTIVATIONS = {
     "identity": "identity",
     "logistic": "sigmoid",
     "tanh": "tanh",
@@ -32,8 +32,18 @@ _OURS = {
     "softmax": "softmax",
     "exp": "exponential",
 }
-_THEIRS = {ours: theirs for theirs, ours in _OURS.items()}
-_HIDDEN = ("identity", "sigmoid", "tanh", "relu")
+"""scikit-learn's names of activations, and ours."""
+COSTS = {
+    "softmax": "cross_entropy",
+    "logistic": "binary_cross_entropy",
+    "identity": "quadratic",
+    "exp": "poisson",
+}
+"""The cost that belongs to each of scikit-learn's output activations."""
+HIDDEN = ("identity", "logistic", "tanh", "relu")
+"""scikit-learn's names of the activations that hidden layers may have."""
+_THEIRS = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
+_HIDDEN = tuple(ACTIVATIONS[name] for name in HIDDEN)
 _DECIDED = ("hidden_layer_sizes", "activation", "loss")
 
 
@@ -68,10 +78,10 @@ def from_sklearn(model: Any) -> Network:
         raise NotInitializedError(f"this {kind} has not been fitted. Call its fit first.")
     functions = [mlp.activation] * (len(mlp.coefs_) - 1) + [mlp.out_activation_]
     pieces = [
-        Piece(Dense(W.shape[1], _OURS[f], n_in=W.shape[0]), {"W": W.T, "b": b}, f"coefs_[{i}]")
+        Piece(Dense(W.shape[1], ACTIVATIONS[f], n_in=W.shape[0]), {"W": W.T, "b": b}, f"coefs_[{i}]")
         for i, (W, b, f) in enumerate(zip(mlp.coefs_, mlp.intercepts_, functions, strict=True))
     ]
-    network = assemble(pieces, cost=_cost(mlp), preprocessing=_scaling(scalers))
+    network = assemble(pieces, cost=COSTS[mlp.out_activation_], preprocessing=_scaling(scalers))
     network.targets = _targets(mlp, network)
     network.penalty = Penalty(l2=float(mlp.alpha), divide_by="batch")
     names = getattr(steps[0], "feature_names_in_", None)
@@ -89,11 +99,6 @@ def _kind(mlp: Any) -> str:
         f"from_sklearn reads an MLPClassifier or MLPRegressor, or a Pipeline that ends in one. "
         f"Got {type(mlp).__name__}."
     )
-
-
-def _cost(mlp: Any) -> str:
-    by_output = {"softmax": "cross_entropy", "logistic": "binary_cross_entropy", "exp": "poisson"}
-    return by_output.get(mlp.out_activation_, "quadratic")
 
 
 def _targets(mlp: Any, network: Network) -> Targets:
@@ -270,7 +275,7 @@ def _as_theirs(
 
 def _fitted(model: Any, network: Network, W: list[Array], b: list[Array], output: str) -> None:
     """Set what scikit-learn's fit would have set."""
-    curve = [] if network.history is None else [float(cost) for cost in network.history["cost"]]
+    curve = [float(cost) for cost in network.history["cost"]] if network.history else []
     values: Mapping[str, Any] = {
         "coefs_": [np.ascontiguousarray(rows.T) for rows in W],
         "intercepts_": [own.copy() for own in b],

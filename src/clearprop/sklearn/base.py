@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from clearprop.arrays import Array
 from clearprop.engines import engine_names
 from clearprop.errors import DivergenceError
+from clearprop.interchange.scikit import HIDDEN
 from clearprop.network import Network
 from clearprop.sklearn import building
 from clearprop.sklearn.course import Course, Pace
@@ -25,7 +26,7 @@ from clearprop.sklearn.drawing import initial_parameters, split
 from clearprop.sklearn.minimizing import Objective, minimize
 from clearprop.sklearn.outputs import network_outputs
 from clearprop.sklearn.running import Asked, Data, engine_of, start_run
-from clearprop.training.data import Examples, mean_one
+from clearprop.training.data import Examples
 from clearprop.training.penalties import Penalty
 
 __all__ = ["STOCHASTIC", "BaseMLP", "is_stochastic"]
@@ -48,7 +49,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012  # scikit-learn reads it from the class
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(building.ACTIVATIONS))],
+        "activation": [StrOptions(set(HIDDEN))],
         "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -147,13 +148,18 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         if not first_pass and hasattr(self, "network_"):
             # As in scikit-learn, where the best parameters are the very arrays that a warm start changes.
             self._best_theta: Array | None = None
-            return self._synced()
+            return self._synced(self.solver == "lbfgs")
         # SciPy's L-BFGS computes in float64, and so does all of this solver.
         dtype = np.float64 if self.solver == "lbfgs" else np.result_type(*self.coefs_)
+        network = self._build(sizes, dtype)
+        self._best_theta = network.theta.copy()
+        return network
+
+    def _build(self, sizes: Sequence[int], dtype: Any) -> Network:
+        """Make the network that computes with `coefs_` and `intercepts_`, and make these its views."""
         network = building.build_network(self, sizes, dtype)
         building.place_parameters(network, self.coefs_, self.intercepts_)
         self.network_ = network
-        self._best_theta = network.theta.copy()
         self._expose()
         return network
 
@@ -164,9 +170,20 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         self._views = [network.W[i].T for i in layers], [network.b[i] for i in layers]
         self.coefs_, self.intercepts_ = list(self._views[0]), list(self._views[1])
 
-    def _synced(self) -> Network:
-        """Return the network, after taking over what a user has put in the place of its parameters."""
+    def _synced(self, in_float64: bool = False) -> Network:
+        """Return the network, after taking over what a user has put in the place of its parameters.
+
+        Where the estimator's parameters, or the dtype of what was put there, now ask for another network
+        than the one there is, one is made that goes on from it.
+        """
         network: Network = self.network_
+        held = [np.asarray(array).dtype for array in (*self.coefs_, *self.intercepts_)]
+        alone = not in_float64 and np.result_type(*held) == np.float32
+        dtype = np.dtype(np.float32 if alone else np.float64)
+        if network.dtype != dtype or not building.has_activation(network, self.activation):
+            sizes = [network.model.n_in, *(len(network.b[i]) for i in range(1, len(network.layers) + 1))]
+            building.carry_over(network, self._build(sizes, dtype))
+            return self.network_
         network.engine = self.engine
         for given, views in zip((self.coefs_, self.intercepts_), self._views, strict=True):
             for i, view in enumerate(views):
@@ -197,7 +214,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         except DivergenceError as error:
             if held is None:
                 _raise_non_finite(error)
-            course.after_divergence(run.options.epochs, network.theta)
+            course.after_divergence(run)
         if not incremental and self.n_iter_ == self.max_iter and run.stop_reason != "converged":
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
@@ -257,8 +274,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         examples, divisor = data.examples(network.dtype), float(data.X.shape[0])
         if data.weights is not None:
             divisor = float(data.weights.sum(dtype=np.float64))
-            mean = mean_one(data.weights, len(examples), network.dtype)
-            examples = Examples(examples.X, examples.y, mean, examples.dtype)
+            examples = Examples(examples.X, examples.y, data.mean_weights(network.dtype), examples.dtype)
         targets = network.targets
         assert targets is not None
         network.penalty = Penalty(l2=self.alpha, divide_by="batch")
@@ -272,7 +288,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             network.penalty,
             divisor,
         )
-        minimum = minimize(self, objective)
+        minimum = minimize(self, network, objective)
         self.n_iter_, self.loss_ = min(minimum.iterations, self.max_iter), minimum.cost
 
     # -- predictions -----------------------------------------------------------------------------------

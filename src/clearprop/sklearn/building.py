@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.layers import Dense
+from clearprop.interchange.scikit import ACTIVATIONS, COSTS
+from clearprop.layers import ActivationOwner, Dense
 from clearprop.network import Network
 from clearprop.optimizers import SGD, Adam, Momentum, Nesterov, Optimizer
 from clearprop.sklearn.losses import ExampleLosses, log_loss, poisson_loss, squared_loss
 from clearprop.training.targets import Targets
 
 __all__ = [
-    "ACTIVATIONS",
     "build_network",
+    "carry_over",
+    "has_activation",
     "init_factor",
     "losses_of",
     "optimizer_of",
@@ -24,14 +26,6 @@ __all__ = [
     "targets_of",
 ]
 
-ACTIVATIONS = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
-"""scikit-learn's names of hidden activations, and ours."""
-_OUTPUTS = {
-    "softmax": ("softmax", "cross_entropy"),
-    "logistic": ("sigmoid", "binary_cross_entropy"),
-    "identity": ("identity", "quadratic"),
-    "exp": ("exponential", "poisson"),
-}
 _LOSSES: dict[str, ExampleLosses] = {
     "softmax": log_loss,
     "logistic": log_loss,
@@ -47,10 +41,23 @@ def init_factor(estimator: Any) -> float:
 
 def build_network(estimator: Any, sizes: Sequence[int], dtype: Any) -> Network:
     """Return the network of an estimator; sizes: of the inputs and of each layer."""
-    activation, cost = _OUTPUTS[estimator.out_activation_]
     hidden = [Dense(int(n), ACTIVATIONS[estimator.activation]) for n in sizes[1:-1]]
-    layers = [*hidden, Dense(int(sizes[-1]), activation)]
-    return Network(layers, cost=cost, n_in=int(sizes[0]), dtype=dtype, engine=estimator.engine)
+    output = estimator.out_activation_
+    layers = [*hidden, Dense(int(sizes[-1]), ACTIVATIONS[output])]
+    return Network(layers, cost=COSTS[output], n_in=int(sizes[0]), dtype=dtype, engine=estimator.engine)
+
+
+def has_activation(network: Network, activation: str) -> bool:
+    """Return whether the hidden layers of a network have scikit-learn's activation of this name."""
+    names = [layer.activation.name for layer in network.layers if isinstance(layer, ActivationOwner)]
+    return all(name == ACTIVATIONS[activation] for name in names[:-1])
+
+
+def carry_over(old: Network, new: Network) -> None:
+    """Give a network what another of the same sizes knows beside its parameters."""
+    new.seed, new.targets, new.penalty, new.history = old.seed, old.targets, old.penalty, old.history
+    new.frozen, new.extra = old.frozen, old.extra
+    new.epochs_trained, new.steps_trained = old.epochs_trained, old.steps_trained
 
 
 def place_parameters(network: Network, coefs: Sequence[Any], intercepts: Sequence[Any]) -> None:

@@ -128,17 +128,24 @@ class Course(Callback):
             estimator._no_improvement_count = 0
         return not goes_on
 
-    def after_divergence(self, epochs: int, theta: Array) -> None:
-        """Record the epochs that are left of a training whose numbers are no longer finite: NaN in each."""
-        self.score = None if self.score is None else _nothing
-        while self.estimator.n_iter_ < epochs:
+    def after_divergence(self, run: TrainingRun) -> None:
+        """Record the epochs that are left of a training whose numbers are no longer finite.
+
+        Their losses are NaN. A class is still read from outputs that are NaN, so that the score of a
+        classifier is a number, and the same in each of them; patience ends as at other times.
+        """
+        theta = run.state.theta
+        theta[:] = math.nan
+        if self.score is not None:
+            score = self.score()
+            self.score = lambda: score
+        while self.estimator.n_iter_ < run.options.epochs and not run.ended_by:
             self.record(math.nan, theta)
+            self.pace.epoch_ends(self.estimator.t_)
+            if self._stands_still():
+                run.stop("converged")
 
     def on_fit_end(self, run: TrainingRun) -> None:
         """Keep what the optimiser remembers, for `partial_fit`."""
         self.pace.steps = run.step
         self.pace.slots = {name: run.slots[name] for name in self.pace.optimizer.slots}
-
-
-def _nothing() -> float:
-    return math.nan

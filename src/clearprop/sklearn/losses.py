@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -65,6 +66,7 @@ class ReportedLoss:
 
     losses: ExampleLosses
     name: str = "loss"
+    greater_is_better: ClassVar[bool] = False
 
     def __call__(self, truth: Array, outputs: Array, weights: Array | None = None) -> float:
         """Return (1/n) Σ_x w_x C_x, where the weights have mean 1 over each batch."""

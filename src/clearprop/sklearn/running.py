@@ -45,6 +45,19 @@ class Data:
         y = np.ascontiguousarray(self.y, dtype)
         return Examples.prepare(X, y, weights, dtype, checked=True)
 
+    def mean_weights(self, dtype: Any) -> Array:
+        """Return the weights scaled to mean 1, (n,); as in scikit-learn, single ones may be negative.
+
+        Errors: `ZeroDivisionError` where their sum is 0.
+        """
+        assert self.weights is not None
+        weights = self.weights.astype(np.float64)
+        weights /= np.abs(weights).max() or 1.0  # so that the sum cannot overflow
+        total = weights.sum()
+        if total == 0:
+            raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+        return np.asarray(weights * (len(weights) / total), dtype)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -94,6 +107,8 @@ def start_run(
         penalty_as_seen=True,
     )
     engine = engine_of(estimator, network, options.optimizer.name)
+    history = network.history
+    assert history is not None
     if asked.order is None:
         orders = epoch_orders(n, size, estimator.shuffle, estimator._random_state)
     else:
@@ -112,7 +127,7 @@ def start_run(
         fetch=lambda indices: example_batch(examples, indices),
         seed=network.seed,
         n_examples=n,
-        history=network.history or History(),
+        history=history,
         network=network,
         epochs_before=network.epochs_trained,
         steps_before=network.steps_trained,
