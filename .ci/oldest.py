@@ -1,11 +1,12 @@
-"""Print the oldest version of each dependency that pyproject.toml allows, as constraints for pip."""
+"""Print the oldest version of each dependency at run time that pyproject.toml allows, as constraints for pip."""
 
 import re
 import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-groups = [project["dependencies"], *project["optional-dependencies"].values()]
+extras = project["optional-dependencies"]
+groups = [project["dependencies"], *(extras[name] for name in extras if name not in ("test", "dev", "oracles"))]
 for requirement in sorted({r for group in groups for r in group}):
     if found := re.fullmatch(r"([\w-]+)>=([\w.]+)", requirement):
         print(f"{found[1]}=={found[2]}")
