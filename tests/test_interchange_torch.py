@@ -95,7 +95,29 @@ def test_every_activation_of_ours_is_carried_over_or_declined() -> None:
             continue
         np.testing.assert_allclose(outputs(model, 30 * X), ours.outputs(30 * X), rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(cp.from_torch(model).theta, ours.theta)
-    assert declined == {"exponential", "per_neuron", "scaled_tanh"}
+    assert declined == {"exponential", "increasing", "ordinal", "per_neuron", "scaled_tanh"}
+
+
+def test_a_module_that_stands_at_several_places_acts_at_each() -> None:
+    relu = nn.ReLU()
+    inner = nn.Sequential(nn.Linear(5, 5), relu)
+    model = trained(nn.Linear(6, 5), relu, inner, nn.Linear(5, 5), relu, nn.Linear(5, 3))
+    ours = cp.from_torch(model)
+    assert [layer.activation.name for layer in ours.layers] == ["relu"] * 3 + ["identity"]
+    np.testing.assert_allclose(ours.outputs(X), outputs(model), **CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["module", "weight", "statistics"])
+def test_tied_weights_are_declined(kind: str) -> None:
+    first, second = nn.Linear(6, 6), nn.Linear(6, 6)
+    norm, other = nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+    if kind == "weight":
+        second.weight = first.weight
+    model = nn.Sequential(first, norm, first if kind == "module" else second, other).double()
+    if kind == "statistics":
+        other.running_mean = norm.running_mean
+    with pytest.raises(UnsupportedError, match=r"cannot be carried over: its numbers are those of '[01]'"):
+        cp.from_torch(model)
 
 
 def test_normalisations_and_dropout_come_in_and_go_out() -> None:

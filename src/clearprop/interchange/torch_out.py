@@ -48,8 +48,9 @@ def to_torch(network: Network, *, logits: bool = False) -> Any:
     its own after its Linear; preprocessing goes into the first layer's weights; frozen parameters do not
     require gradients. Call ``train()`` before training on. PyTorch's random numbers are not used up.
 
-    Cannot be carried over: Residual and Concatenate, per-neuron activations, scaled_tanh and exponential,
-    which are no modules of PyTorch, and preprocessing before a first layer that is not Dense.
+    Cannot be carried over: Residual and Concatenate, per-neuron activations, scaled_tanh, exponential,
+    increasing and ordinal, which are no modules of PyTorch, and preprocessing before a first layer that is
+    not Dense.
 
     Errors: `UnsupportedError` naming the layer; `MissingDependencyError` without PyTorch. ::
 
