@@ -175,6 +175,31 @@ def test_a_network_of_ours_goes_out_with_its_preprocessing() -> None:
     assert int(model[2].num_batches_tracked) == ours.steps_trained
 
 
+@pytest.mark.parametrize("scaled", [30.0, 400.0, 2800.0])
+def test_a_shift_in_the_weights_costs_the_digits_that_are_said(scaled: float) -> None:
+    shift, factor = 2000.0, scaled / 2000.0
+    ours = cp.Network([cp.Dense(3)], n_in=6, dtype="float32", seed=0, preprocessing=cp.Affine(shift, factor))
+    rows = (shift + X / factor).astype(np.float32)
+    error = np.abs(outputs(cp.to_torch(ours), rows) - ours.outputs(rows)).max()
+    eps, W = np.finfo(np.float32).eps, np.abs(ours.W[1]).sum(axis=1).max()
+    assert eps * W < error < 2 * eps * scaled * W
+
+
+def test_a_shift_that_would_cost_half_the_digits_is_refused() -> None:
+    far = cp.Affine(np.array([0, 0, 0, 0, 0, 30_000.0]), 0.1)
+    with pytest.raises(UnsupportedError, match=r"shifts a feature by 3e\+03 .* loses more than half"):
+        cp.to_torch(cp.Network([cp.Dense(3)], n_in=6, dtype="float32", preprocessing=far))
+    cp.to_torch(cp.Network([cp.Dense(3)], n_in=6, dtype="float64", preprocessing=far))
+
+
+def test_dropout_of_inputs_that_are_shifted_is_refused() -> None:
+    layers = [cp.Dropout(0.2), cp.Dense(3)]
+    with pytest.raises(UnsupportedError, match=r"layers\[1\] Dropout acts on inputs whose shift"):
+        cp.to_torch(cp.Network(layers, n_in=6, preprocessing=cp.Affine(1.0, 2.0)))
+    scaled = cp.Network(layers, n_in=6, preprocessing=cp.Affine(0.0, 2.0))
+    np.testing.assert_allclose(outputs(cp.to_torch(scaled)), scaled.outputs(X), **CLOSE)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_dtype_stays(dtype: str) -> None:
     ours = cp.Network([cp.Dense(7, "prelu"), cp.BatchNorm(), cp.Dense(3, "softmax")], n_in=6, dtype=dtype)

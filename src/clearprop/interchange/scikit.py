@@ -44,7 +44,7 @@ def from_sklearn(model: Any) -> Network:
     """Return the network that a fitted scikit-learn MLP is: the same predictions, labels and penalty.
 
     Parameters:
-        model: an `MLPClassifier` or `MLPRegressor`, or a `Pipeline` of scalers (`StandardScaler`,
+        model: an `MLPClassifier` or `MLPRegressor`, of scikit-learn or `clearprop.sklearn`, or a `Pipeline` of scalers (`StandardScaler`,
             `MinMaxScaler`, `MaxAbsScaler`) with one at its end; the scalers become the preprocessing.
 
     W is the transpose of scikit-learn's coefs_; alpha becomes ``network.penalty``; feature names are kept in
@@ -83,7 +83,7 @@ def from_sklearn(model: Any) -> Network:
 def _kind(mlp: Any) -> str:
     for cls in type(mlp).__mro__:
         known = cls.__name__ in ("MLPClassifier", "MLPRegressor")
-        if known and cls.__module__.startswith("sklearn.neural_network"):
+        if known and cls.__module__.startswith(("sklearn.neural_network", "clearprop.sklearn")):
             return cls.__name__
     raise DTypeError(
         f"from_sklearn reads an MLPClassifier or MLPRegressor, or a Pipeline that ends in one. "
@@ -194,9 +194,7 @@ def to_sklearn(network: Network, **parameters: Any) -> Any:
 
 def _weights(network: Network) -> tuple[list[Array], list[Array]]:
     W, b = [], []
-    for piece in pieces_of(network, "scikit-learn's MLP"):
-        if piece.layer.name == "dropout":
-            continue
+    for piece in pieces_of(network, "scikit-learn's MLP", without=("dropout",)):
         if type(piece.layer) is not Dense:
             raise UnsupportedError(
                 f"{piece.where} {type(piece.layer).__name__} cannot be carried over: scikit-learn's MLP has "
@@ -270,7 +268,8 @@ def _as_theirs(
 
 def _fitted(model: Any, network: Network, W: list[Array], b: list[Array], output: str) -> None:
     """Set what scikit-learn's fit would have set."""
-    curve = [] if network.history is None else [float(cost) for cost in network.history["cost"]]
+    history = network.history
+    curve = [float(cost) for cost in history["cost"]] if history is not None and history.rows else []
     values: Mapping[str, Any] = {
         "coefs_": [np.ascontiguousarray(rows.T) for rows in W],
         "intercepts_": [own.copy() for own in b],
