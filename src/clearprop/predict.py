@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -137,7 +138,7 @@ def _describes_a_table(found: Any) -> bool:
 
 def _load_tabular(path: str | os.PathLike[str], custom: Sequence[Any]) -> Any:
     try:
-        return tabular.TabularModel.load(path, custom=custom)
+        return tabular.TabularModel.load(Path(path), custom=custom)
     except ModuleNotFoundError as error:
         if error.name != "clearprop.tabular":
             raise

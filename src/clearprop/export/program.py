@@ -53,7 +53,11 @@ DTYPES = ("float32", "float64")
 _LAYERS: dict[type[Layer], Callable[..., Value]] = {}
 _PREPROCESSING: dict[type, Callable[..., Value]] = {}
 # The activations that mix the neurons of an example, by their names, each a step of its own.
-_WHOLE_VECTORS = {"softmax": Softmax, "increasing": Increasing, "ordinal": Ordinal}
+_WHOLE_VECTORS: dict[str, type[Softmax | Increasing | Ordinal]] = {
+    "softmax": Softmax,
+    "increasing": Increasing,
+    "ordinal": Ordinal,
+}
 F = TypeVar("F", bound=Callable[..., Value])
 
 

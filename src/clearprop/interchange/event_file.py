@@ -180,7 +180,7 @@ def _range(values: Any, bins: int) -> tuple[float, float] | None:
     Between numbers a few units of rounding apart there are too few others for the edges.
     """
     low, high = float(values.min()), float(values.max())
-    half = (high - low) / 2 or 0.5  # as NumPy widens the range of a single value
+    half = (high - low) / 2 if high > low else 0.5  # as NumPy widens the range of a single value
     room = max(2 * bins * float(np.spacing(max(abs(low), abs(high)))), 1e-290)
     middle = low + (high - low) / 2
     return None if half > room else (middle - room, middle + room)

@@ -335,6 +335,6 @@ def _check_digits_kept(affine: Affine, dtype: np.dtype[Any]) -> None:
     if large > limit:
         raise UnsupportedError(
             f"the preprocessing cannot be carried over: it shifts a feature by {large:.3g} of its units after "
-            f"scaling, and beyond {limit:.3g} its part of the first layer's weights loses more than half of "
-            f"the digits in {dtype.name}. Take network.preprocessing off and scale the data yourself."
+            f"scaling, and beyond {limit:.3g} the first layer's weights, with the shift in them, lose more than "
+            f"half of the digits in {dtype.name}. Take network.preprocessing off and scale the data yourself."
         )

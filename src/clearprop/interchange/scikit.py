@@ -44,8 +44,9 @@ def from_sklearn(model: Any) -> Network:
     """Return the network that a fitted scikit-learn MLP is: the same predictions, labels and penalty.
 
     Parameters:
-        model: an `MLPClassifier` or `MLPRegressor`, of scikit-learn or `clearprop.sklearn`, or a `Pipeline` of scalers (`StandardScaler`,
-            `MinMaxScaler`, `MaxAbsScaler`) with one at its end; the scalers become the preprocessing.
+        model: an `MLPClassifier` or `MLPRegressor`, of scikit-learn or of `clearprop.sklearn`, or a `Pipeline`
+            of scalers (`StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`) with one at its end; the scalers
+            become the preprocessing.
 
     W is the transpose of scikit-learn's coefs_; alpha becomes ``network.penalty``; feature names are kept in
     ``network.extra``. Of several outputs scikit-learn's gradient is that of our quadratic cost.
