@@ -334,7 +334,7 @@ def _check_digits_kept(affine: Affine, dtype: np.dtype[Any]) -> None:
     limit = 1 / np.sqrt(np.finfo(dtype).eps)
     if large > limit:
         raise UnsupportedError(
-            f"the preprocessing cannot be carried over: it shifts a feature by {large:.3g} of its units after "
-            f"scaling, and beyond {limit:.3g} the first layer's weights, with the shift in them, lose more than "
-            f"half of the digits in {dtype.name}. Take network.preprocessing off and scale the data yourself."
+            f"the preprocessing cannot be carried over: it shifts a feature by {large:.3g} of its units "
+            f"after scaling, and beyond {limit:.3g} the first layer's weights, with the shift in them, "
+            f"lose more than half of the digits in {dtype.name}. Take network.preprocessing off and scale the data yourself."
         )

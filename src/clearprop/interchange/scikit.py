@@ -44,7 +44,7 @@ def from_sklearn(model: Any) -> Network:
     """Return the network that a fitted scikit-learn MLP is: the same predictions, labels and penalty.
 
     Parameters:
-        model: an `MLPClassifier` or `MLPRegressor`, of scikit-learn or of `clearprop.sklearn`, or a `Pipeline`
+        model: an `MLPClassifier` or `MLPRegressor`, of scikit-learn or `clearprop.sklearn`, or a `Pipeline`
             of scalers (`StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`) with one at its end; the scalers
             become the preprocessing.
 
