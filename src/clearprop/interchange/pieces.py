@@ -336,5 +336,6 @@ def _check_digits_kept(affine: Affine, dtype: np.dtype[Any]) -> None:
         raise UnsupportedError(
             f"the preprocessing cannot be carried over: it shifts a feature by {large:.3g} of its units "
             f"after scaling, and beyond {limit:.3g} the first layer's weights, with the shift in them, "
-            f"lose more than half of the digits in {dtype.name}. Take network.preprocessing off and scale the data yourself."
+            f"lose more than half of the digits in {dtype.name}. Take network.preprocessing off "
+            "and scale the data yourself."
         )
