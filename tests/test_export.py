@@ -137,11 +137,41 @@ def test_nan_is_passed_on_and_not_made_a_number(run, tmp_path):
     assert np.isnan(found).all(axis=1).tolist() == [True] * len(chosen)
 
 
+@pytest.mark.parametrize(
+    "run", [pytest.param(run_c, marks=needs_compiler), pytest.param(run_javascript, marks=needs_node)]
+)
+def test_nan_goes_where_the_library_lets_it_go_among_neurons_in_order(run, tmp_path):
+    X = np.where(np.eye(4, dtype=bool), np.nan, 1.0)
+    for name in ("increasing", "ordinal"):
+        net = cp.Network([cp.Activation(name)], n_in=4, engine="batch")
+        found = run({name: inference_program(net)}, {name: X}, tmp_path)[name]
+        expected = net.model.layers[0].forward(X, net.state.params[0], {}).a
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+        assert np.isnan(found).any(axis=1).all()
+
+
+@each_language
+def test_classes_in_order_keep_their_digits_where_a_difference_would_lose_them(run, tmp_path):
+    net = cp.Network([cp.Activation("ordinal")], n_in=4)
+    X = np.array([[-30.0, 2.0, -20.0, 1.0], [30.0, -5.0, 2.0, -18.0], [0.5, 0.0, -30.0, -30.0]])
+    found = run({"net": inference_program(net)}, {"net": X}, tmp_path)["net"]
+    np.testing.assert_allclose(found, net.outputs(X), rtol=1e-14)
+
+
+@each_language
+def test_the_fewest_neurons_in_order(run, tmp_path):
+    for n, name in ((1, "increasing"), (2, "increasing"), (2, "ordinal"), (3, "ordinal")):
+        net = cp.Network([cp.Dense(n, name)], n_in=2, seed=0)
+        found = run({name: inference_program(net)}, {name: np.eye(2)}, tmp_path)[name]
+        np.testing.assert_allclose(found, net.outputs(np.eye(2)), rtol=1e-14)
+
+
 # -- everything is translated --------------------------------------------------------------------
 
 
 def test_every_registered_activation_has_a_formula_in_every_language():
-    steps = {"softmax", "prelu", "per_neuron"}  # steps of their own, the last a choice among the others
+    # Steps of their own, the last a choice among the others.
+    steps = {"softmax", "increasing", "ordinal", "prelu", "per_neuron"}
     for table in (C_FORMULAS, JAVASCRIPT_FORMULAS, ONNX_FORMULAS):
         assert set(table) == set(activations) - steps
 

@@ -160,6 +160,29 @@ def test_what_cannot_come_in_is_said(
         cp.from_keras(changed(tmp_path, change))
 
 
+@pytest.mark.parametrize(
+    ("kind", "config", "expected"),
+    [
+        ("LeakyReLU", {"name": "relu", "negative_slope": 0.3}, {"name": "leaky_relu", "negative_slope": 0.3}),
+        ("ReLU", {"name": "tanh", "negative_slope": 0.0}, "relu"),
+        ("ELU", {"name": "elu", "alpha": 0.5}, {"name": "elu", "alpha": 0.5}),
+        ("Activation", {"name": "relu", "activation": "tanh"}, "tanh"),
+    ],
+)
+def test_an_activation_object_in_a_layer_is_known_by_its_class(
+    kind: str, config: Any, expected: Any, tmp_path: Path
+) -> None:
+    described = {"module": "keras.layers", "class_name": kind, "config": config, "registered_name": None}
+    plain = cp.from_keras(changed(tmp_path, set_in(4, activation="linear")))
+    ours = cp.from_keras(changed(tmp_path, set_in(4, activation=described)))
+    added = [layer for layer in ours.layers if layer not in plain.layers]
+    wanted = cp.Activation(expected).activation
+    assert wanted in [layer.activation for layer in added]
+    own = {"module": "keras.layers", "class_name": "GLU", "config": {"name": "relu"}}
+    with pytest.raises(UnsupportedError, match="has the activation 'GLU', which cannot"):
+        cp.from_keras(changed(tmp_path, set_in(4, activation=own)))
+
+
 def test_a_chain_of_the_functional_form_is_read(tmp_path: Path) -> None:
     def functional(config: Any) -> None:
         config["class_name"], before = "Functional", None

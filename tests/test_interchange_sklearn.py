@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 import clearprop as cp
+from clearprop import sklearn as own
 from clearprop.errors import (
     DTypeError,
     NotInitializedError,
@@ -81,6 +82,36 @@ def test_the_gradient_is_scikit_learns_with_its_penalty() -> None:
     found = ours.gradient(X, THREE, penalty=True)
     expected = np.concatenate([part for W, b in zip(dW, db, strict=True) for part in (W.T.ravel(), b)])
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("y", [*LABELS.values(), X[:, 0], X[:, :2]], ids=[*LABELS, "real", "vectors"])
+def test_estimators_of_our_own_come_in(y: Any, scaled: bool) -> None:
+    real = y.dtype.kind == "f"
+    made = own.MLPRegressor if real else own.MLPClassifier
+    model = made(hidden_layer_sizes=(5,), max_iter=3, random_state=0)
+    with pytest.raises(NotInitializedError, match="has not been fitted"):
+        cp.from_sklearn(model)
+    model = make_pipeline(StandardScaler(), model) if scaled else model
+    ours = cp.from_sklearn(model.fit(3 * X + 1, y))
+    answer = "predict" if real else "predict_proba"
+    found, expected = (getattr(one, answer)(3 * X + 1) for one in (ours, model))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-14)
+    before = ours.theta.copy()
+    ours.theta = 0 * before
+    np.testing.assert_array_equal(cp.from_sklearn(model).theta, before)
+
+
+def test_a_fit_of_no_epochs_leaves_no_curve() -> None:
+    ours = cp.Network([cp.Dense(3, "softmax")], n_in=4, seed=0)
+    ours.fit(X, THREE, epochs=1)
+    ours.history = cp.History()
+    assert cp.to_sklearn(ours).loss_curve_ == []
+
+
+def test_dropout_before_the_first_layer_stays_behind() -> None:
+    ours = cp.Network([cp.Dropout(0.2), cp.Dense(2)], n_in=4, seed=0, preprocessing=cp.Affine(1.0, 2.0))
+    np.testing.assert_allclose(cp.to_sklearn(ours).predict(X), ours.outputs(X), **CLOSE)
 
 
 @pytest.mark.parametrize("kind", ["three", "two", "many"])

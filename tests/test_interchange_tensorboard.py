@@ -90,6 +90,21 @@ def test_tensorboard_reads_histograms(tmp_path: Path) -> None:
     assert not any("/" in tag for tag in events.Tags()["scalars"])
 
 
+@pytest.mark.parametrize("value", [0.1, -3.0, 1e17, 0.0, 5e-324])
+@pytest.mark.parametrize("units", [0, 1, 5, 40])
+def test_values_a_few_units_of_rounding_apart_have_a_histogram(
+    value: float, units: int, tmp_path: Path
+) -> None:
+    values = np.array([value, value + units * np.spacing(abs(value)), value])
+    file = EventFile(tmp_path)
+    file.histogram("close", values, 1)
+    file.close()
+    (found,) = read(tmp_path).Histograms("close")
+    histogram = found.histogram_value
+    assert sum(histogram.bucket) == 3
+    assert np.all(np.diff(histogram.bucket_limit) > 0)
+
+
 def test_tensorboard_reads_the_architecture(tmp_path: Path) -> None:
     net = network()
     net.fit(X, Y, epochs=1, optimizer=cp.Adam(0.01), callbacks=[cp.TensorBoard(tmp_path)])

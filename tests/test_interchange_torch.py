@@ -95,7 +95,29 @@ def test_every_activation_of_ours_is_carried_over_or_declined() -> None:
             continue
         np.testing.assert_allclose(outputs(model, 30 * X), ours.outputs(30 * X), rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(cp.from_torch(model).theta, ours.theta)
-    assert declined == {"exponential", "per_neuron", "scaled_tanh"}
+    assert declined == {"exponential", "increasing", "ordinal", "per_neuron", "scaled_tanh"}
+
+
+def test_a_module_that_stands_at_several_places_acts_at_each() -> None:
+    relu = nn.ReLU()
+    inner = nn.Sequential(nn.Linear(5, 5), relu)
+    model = trained(nn.Linear(6, 5), relu, inner, nn.Linear(5, 5), relu, nn.Linear(5, 3))
+    ours = cp.from_torch(model)
+    assert [layer.activation.name for layer in ours.layers] == ["relu"] * 3 + ["identity"]
+    np.testing.assert_allclose(ours.outputs(X), outputs(model), **CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["module", "weight", "statistics"])
+def test_tied_weights_are_declined(kind: str) -> None:
+    first, second = nn.Linear(6, 6), nn.Linear(6, 6)
+    norm, other = nn.BatchNorm1d(6), nn.BatchNorm1d(6)
+    if kind == "weight":
+        second.weight = first.weight
+    model = nn.Sequential(first, norm, first if kind == "module" else second, other).double()
+    if kind == "statistics":
+        other.running_mean = norm.running_mean
+    with pytest.raises(UnsupportedError, match=r"cannot be carried over: its numbers are those of '[01]'"):
+        cp.from_torch(model)
 
 
 def test_normalisations_and_dropout_come_in_and_go_out() -> None:
@@ -151,6 +173,31 @@ def test_a_network_of_ours_goes_out_with_its_preprocessing() -> None:
     model = cp.to_torch(ours)
     np.testing.assert_allclose(outputs(model, 5 * X + 2), ours.outputs(5 * X + 2), rtol=1e-11, atol=1e-14)
     assert int(model[2].num_batches_tracked) == ours.steps_trained
+
+
+@pytest.mark.parametrize("scaled", [30.0, 400.0, 2800.0])
+def test_a_shift_in_the_weights_costs_the_digits_that_are_said(scaled: float) -> None:
+    shift, factor = 2000.0, scaled / 2000.0
+    ours = cp.Network([cp.Dense(3)], n_in=6, dtype="float32", seed=0, preprocessing=cp.Affine(shift, factor))
+    rows = (shift + X / factor).astype(np.float32)
+    error = np.abs(outputs(cp.to_torch(ours), rows) - ours.outputs(rows)).max()
+    eps, W = np.finfo(np.float32).eps, np.abs(ours.W[1]).sum(axis=1).max()
+    assert eps * W < error < 2 * eps * scaled * W
+
+
+def test_a_shift_that_would_cost_half_the_digits_is_refused() -> None:
+    far = cp.Affine(np.array([0, 0, 0, 0, 0, 30_000.0]), 0.1)
+    with pytest.raises(UnsupportedError, match=r"shifts a feature by 3e\+03 .* lose more than half"):
+        cp.to_torch(cp.Network([cp.Dense(3)], n_in=6, dtype="float32", preprocessing=far))
+    cp.to_torch(cp.Network([cp.Dense(3)], n_in=6, dtype="float64", preprocessing=far))
+
+
+def test_dropout_of_inputs_that_are_shifted_is_refused() -> None:
+    layers = [cp.Dropout(0.2), cp.Dense(3)]
+    with pytest.raises(UnsupportedError, match=r"layers\[1\] Dropout acts on inputs whose shift"):
+        cp.to_torch(cp.Network(layers, n_in=6, preprocessing=cp.Affine(1.0, 2.0)))
+    scaled = cp.Network(layers, n_in=6, preprocessing=cp.Affine(0.0, 2.0))
+    np.testing.assert_allclose(outputs(cp.to_torch(scaled)), scaled.outputs(X), **CLOSE)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -30,6 +30,29 @@ def quantile_network(engine: str, output: str = "increasing") -> cp.Network:
     return cp.Network(layers, cost=Pinball(Q), seed=1, engine=engine)
 
 
+# --- What is printed
+
+
+def test_the_printed_derivatives_of_ordinal_are_those_of_the_printed_formula() -> None:
+    u = {"below": -0.7, "above": 1.3}
+
+    def value(text: str, **of: Any) -> Any:
+        for printed, name in (("c_{j+1} - z_0", "above"), ("c_j - z_0", "below")):
+            text = text.replace(printed, name)
+        text = text.replace("u_{j+1}", "above").replace("u_j", "below")
+        return eval(text, {"sigmoid": lambda x: 1 / (1 + np.exp(-x))}, u | of)
+
+    ordinal = activations["ordinal"]
+    formula, _ = ordinal.formula.split(", c_j = ")
+    first, second, meaning = ordinal.derivative.split(", ")
+    assert meaning == "u_j = c_j - z_0"
+    for stated, left, name in ((first, "da_j/du_j", "below"), (second, "da_j/du_{j+1}", "above")):
+        said, expression = stated.split(" = ")
+        assert said == left
+        by_step = value(formula, **{name: u[name] + 1e-20j}).imag / 1e-20
+        assert value(expression) == pytest.approx(by_step, rel=1e-12)
+
+
 # --- Quantiles
 
 

@@ -119,9 +119,29 @@ def test_a_network_that_waits_for_its_data_cannot_predict(tmp_path: Path) -> Non
         load_predictor(path)
 
 
+TABLE = {"tabular": {"version": 1, "members": 1, "encoding": {}, "temperature": 1.0, "limits": []}}
+
+
+@pytest.mark.parametrize("own", [{"about": 1}, "a note", None, [1], {"version": 1}])
+def test_the_users_own_data_under_that_name_make_no_table_model(own: Any, tmp_path: Path) -> None:
+    path = cp.Network([cp.Dense(1)], n_in=4).save(tmp_path / "own.safetensors", extra={"tabular": own})
+    predictor = load_predictor(path)
+    assert isinstance(predictor, Predictor)
+    assert predictor.extra == {"tabular": own}
+
+
+def test_a_table_model_without_its_reader_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cp.Network([cp.Dense(1)], n_in=4).save(tmp_path / "table.safetensors", extra=TABLE)
+    monkeypatch.setitem(sys.modules, "clearprop.tabular", None)
+    with pytest.raises(FileFormatError, match="holds a table model"):
+        load_predictor(path)
+
+
 def test_a_table_model_is_given_to_its_own_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     net = cp.Network([cp.Dense(1)], n_in=4)
-    path = net.save(tmp_path / "table.safetensors", extra={"tabular": {"version": 1}})
+    path = net.save(tmp_path / "table.safetensors", extra=TABLE)
     asked: list[Any] = []
 
     class TabularModel:
@@ -246,6 +266,8 @@ def test_columns_are_picked_by_name_where_the_model_knows_them(
         ("", "standard input holds no rows"),
         ("1,2,3,4\n1,2,3\n", "line 2 of standard input holds 3 values; the first line 4"),
         ("a,b,c,d\n1,2,x,4\n", "line 2 of standard input holds 'x', which is no number"),
+        ("\n1,2,3,4\n\n\n1,2,3\n", "line 5 of standard input holds 3 values"),
+        ("\na,b,c,d\n\n1,2,x,4\n", "line 4 of standard input holds 'x'"),
         ("1,2,3\n", "X has shape (examples=1, features=3); layers[1] expects (examples, features=4)"),
         ("1,2,nan,4\n", "X holds nan in row 0, column 2"),
         ("a,b,c,d\n", "X is empty"),

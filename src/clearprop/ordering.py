@@ -85,8 +85,10 @@ def log_class_probabilities(z: Array) -> Array:
 def through_margins(z: Array, G: Array) -> Array:
     """Return ∂C/∂z, given G_j = ∂C/∂(ln a_j), a_j the probability of class j. All (…, k).
 
-    With dC_du_j = G_{j-1} sigmoid(-u_j) - G_j sigmoid(u_j) and R_j = sum_{i>=j} dC_du_i:
-    -R_1, R_1, and sigmoid(z_j) R_j + sigmoid(-z_j) G_{j-1} for j > 1.
+    Of a_j = sigmoid(u_{j+1}) sigmoid(-u_j) sigmoid(z_{j+1}): H_j = G_{j-1} sigmoid(-u_j) - G_j sigmoid(u_j)
+    is the derivative by u_j with the third factors held fixed, although they follow from u; what they add
+    is sigmoid(-z_j) G_{j-1}. With R_j = sum_{i>=j} H_i: ∂C/∂z_0 = -R_1, ∂C/∂z_1 = R_1, and
+    ∂C/∂z_j = sigmoid(z_j) R_j + sigmoid(-z_j) G_{j-1} for j > 1.
 
     >>> import numpy as np
     >>> through_margins(np.array([0.0, 0.0]), np.array([-1.0, 0.0]))

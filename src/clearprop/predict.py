@@ -11,15 +11,23 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import ClearpropError, DataError, DTypeError, NotInitializedError, did_you_mean
+from clearprop.errors import (
+    ClearpropError,
+    DataError,
+    DTypeError,
+    FileFormatError,
+    NotInitializedError,
+    did_you_mean,
+)
 from clearprop.io import load_model
 from clearprop.layers import chain_forward
 from clearprop.lazy import Lazy
@@ -36,9 +44,10 @@ else:
 
 __all__ = ["Predictor", "load_predictor", "main"]
 
-_CHUNK_BYTES = 1 << 22
 _TABULAR = "tabular"
-"""What the extra data of a file have where it describes the columns of a table, to be encoded first."""
+"""Where the extra data of a file describe the columns of a table, to be encoded first."""
+_TABULAR_PARTS = frozenset({"version", "members", "encoding"})
+"""What such a description always has: a user's own data may lie under the same name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +82,7 @@ class Predictor:
         self.model.check_input(features)
         dtype, n = self.state.theta.dtype, features.shape[0]
         rows = Examples.prepare(features, np.empty((n, 0)), None, dtype, self.preprocessing)
-        size = max(1, min(4096, _CHUNK_BYTES // rows.row_bytes))
-        found = [self._forward(part) for part, _, _ in rows.batches(size)]
+        found = [self._forward(part) for part, _, _ in rows.batches(rows.chunk_rows)]
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     def _forward(self, rows: Array) -> Array:
@@ -98,7 +106,8 @@ def load_predictor(path: str | os.PathLike[str], *, custom: Sequence[Any] = ()) 
     scikit-learn nor any optional package is imported, nor anything in the file run.
 
     custom: classes of your own activations, costs or layers that the model uses.
-    Errors: those of `clearprop.load`; `NotInitializedError` for a network that waits for the data of fit.
+    Errors: those of `clearprop.load`; `FileFormatError` for a table model where clearprop.tabular is missing;
+    `NotInitializedError` for a network that waits for the data of fit.
 
     >>> import pathlib, tempfile
     >>> from clearprop.network import Network
@@ -110,8 +119,8 @@ def load_predictor(path: str | os.PathLike[str], *, custom: Sequence[Any] = ()) 
     """
     loaded = load_model(path, custom=custom)
     kept = restore(SimpleNamespace(targets=None, model=loaded.model), loaded, path)
-    if _TABULAR in kept.extra:
-        return tabular.TabularModel.load(path, custom=custom)
+    if _describes_a_table(kept.extra.get(_TABULAR)):
+        return _load_tabular(path, custom)
     if isinstance(kept.preprocessing, str):
         raise NotInitializedError(
             f"{os.fspath(path)} holds a network that takes its preprocessing from the data of fit, and was "
@@ -121,6 +130,22 @@ def load_predictor(path: str | os.PathLike[str], *, custom: Sequence[Any] = ()) 
         numbers.flags.writeable = False
     state = State(loaded.model, loaded.theta, loaded.buffers)
     return Predictor(loaded.model, state, kept.targets, kept.preprocessing, kept.extra)
+
+
+def _describes_a_table(found: Any) -> bool:
+    return isinstance(found, Mapping) and found.keys() >= _TABULAR_PARTS
+
+
+def _load_tabular(path: str | os.PathLike[str], custom: Sequence[Any]) -> Any:
+    try:
+        return tabular.TabularModel.load(Path(path), custom=custom)
+    except ModuleNotFoundError as error:
+        if error.name != "clearprop.tabular":
+            raise
+        raise FileFormatError(
+            f"{os.fspath(path)} holds a table model, and this installation has no clearprop.tabular to "
+            "read it. Install a clearprop that has it, or read the bare network with clearprop.load."
+        ) from None
 
 
 # -- from the command line -----------------------------------------------------------------------
@@ -159,34 +184,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read(file: TextIO, predictor: Any) -> Any:
     """Return the rows as numbers (n, d); for a table model as columns by name, of text."""
-    lines = [line for line in csv.reader(file) if line]
+    reader = csv.reader(file)
+    lines = [(reader.line_num, row) for row in reader if row]
     if not lines:
         raise DataError("standard input holds no rows. Give CSV: one example per line.")
     if not isinstance(predictor, Predictor):
-        head, *rows = lines
-        _check_lengths(rows, len(head), 2)
-        return {name: [row[i] or None for row in rows] for i, name in enumerate(head)}
-    header = None if _numbers(lines[0]) is not None else lines.pop(0)
-    first = 1 if header is None else 2
-    columns = list(range(len(header or lines[0])))
-    _check_lengths(lines, len(columns), first)
+        (_, head), *rows = lines
+        _check_lengths(rows, len(head))
+        return {name: [row[i] or None for _, row in rows] for i, name in enumerate(head)}
+    header = None if _numbers(lines[0][1]) is not None else lines.pop(0)[1]
+    columns = list(range(len(header or lines[0][1])))
+    _check_lengths(lines, len(columns))
     if header is not None and predictor.feature_names:
         columns = [_column(name, header) for name in predictor.feature_names]
     X = np.empty((len(lines), len(columns)))
-    for i, row in enumerate(lines):
+    for i, (line, row) in enumerate(lines):
         numbers = _numbers([row[k] for k in columns])
         if numbers is None:
             cell = next(row[k] for k in columns if _numbers([row[k]]) is None)
-            raise DTypeError(f"line {i + first} of standard input holds {cell!r}, which is no number.")
+            raise DTypeError(f"line {line} of standard input holds {cell!r}, which is no number.")
         X[i] = numbers
     return X
 
 
-def _check_lengths(rows: Sequence[Sequence[str]], columns: int, first: int) -> None:
-    for i, row in enumerate(rows):
+def _check_lengths(rows: Sequence[tuple[int, Sequence[str]]], columns: int) -> None:
+    for line, row in rows:
         if len(row) != columns:
             raise DataError(
-                f"line {i + first} of standard input holds {len(row)} values; the first line {columns}."
+                f"line {line} of standard input holds {len(row)} values; the first line {columns}."
             )
 
 

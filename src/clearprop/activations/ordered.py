@@ -72,8 +72,12 @@ class Ordinal(ActivationFunction):
     softmax: like it, this has one neuron more than it needs. Cut points follow the input as the score does
     (a generalised ordered logit); after a layer of one neuron there is one latent score.
 
-    With G_j = dC_da_j a_j: dC_du_j = G_{j-1} sigmoid(-u_j) - G_j sigmoid(u_j). With R_j = sum_{i>=j} dC_du_i:
-    dC_dz_0 = -R_1, dC_dz_1 = R_1, and dC_dz_j = sigmoid(z_j) R_j + sigmoid(-z_j) G_{j-1} for j > 1.
+    The derivatives of that difference are da_j/du_{j+1} = sigmoid(u_{j+1}) sigmoid(-u_{j+1}) and
+    da_j/du_j = -sigmoid(u_j) sigmoid(-u_j). The backward pass, too, goes by the product, whose three factors
+    are taken for independent: with G_j = dC_da_j a_j, H_j = G_{j-1} sigmoid(-u_j) - G_j sigmoid(u_j) is
+    the derivative by u_j with the third factors held fixed, and sigmoid(-z_j) G_{j-1} that of the third
+    factor by its own z_j. With R_j = sum_{i>=j} H_i: dC_dz_0 = -R_1, dC_dz_1 = R_1, and
+    dC_dz_j = sigmoid(z_j) R_j + sigmoid(-z_j) G_{j-1} for j > 1, the whole derivative.
     Errors: `ShapeError` for a layer of fewer than two neurons.
     Source: McCullagh (1980), Regression models for ordinal data, section 2.
 
@@ -89,7 +93,10 @@ class Ordinal(ActivationFunction):
     formula: ClassVar[str] = (
         "sigmoid(c_{j+1} - z_0) - sigmoid(c_j - z_0), c_j = z_1 + sum_{1<i<=j} softplus(z_i)"
     )
-    derivative: ClassVar[str] = "da_j/du_j = -a_j * sigmoid(u_j), da_j/du_{j+1} = a_j * sigmoid(-u_{j+1})"
+    derivative: ClassVar[str] = (
+        "da_j/du_j = -sigmoid(u_j) * sigmoid(-u_j), da_j/du_{j+1} = sigmoid(u_{j+1}) * sigmoid(-u_{j+1}), "
+        "u_j = c_j - z_0"
+    )
     elementwise: ClassVar[bool] = False
     distribution: ClassVar[bool] = True
     ordered: ClassVar[bool] = True

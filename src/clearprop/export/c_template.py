@@ -47,6 +47,54 @@ static void @NAME@softmax(const double *z, int n, double *a)
     }
 }
 """,
+    "ordered": """\
+/* an infinite z counts as a large number, so that no sum overflows */
+static double @NAME@held(double z, int n)
+{
+    const double big = @BIG@ / (double)n;
+    return z < -big ? -big : z > big ? big : z;
+}
+
+static double @NAME@width(double z, int n)
+{
+    const double near = @NAME@held(z, n);
+    return (near < 0.0 ? 0.0 : near) + log1p(exp(-fabs(near)));
+}
+""",
+    "increasing": """\
+/* each is the one before it and a positive increment */
+static void @NAME@increasing(const double *z, int n, double *a)
+{
+    const double first = @NAME@held(z[0], n);
+    double sum = 0.0;
+    a[0] = first;
+    for (int j = 1; j < n; ++j) {
+        sum += @NAME@width(z[j], n);
+        a[j] = first + sum;
+    }
+}
+""",
+    "ordinal": """\
+static double @NAME@chance(double u)
+{
+    return 1.0 / (1.0 + exp(-u));
+}
+
+/* sigmoid(u_{j+1}) - sigmoid(u_j) as a product, which loses no digits; u is a cut point minus the score */
+static void @NAME@ordinal(const double *z, int n, double *a)
+{
+    const double first = @NAME@held(z[1], n) - @NAME@held(z[0], n);
+    double sum = 0.0, u = first;
+    a[0] = @NAME@chance(u);
+    for (int j = 1; j < n - 1; ++j) {
+        const double above = @NAME@chance(-u) * @NAME@chance(z[j + 1]);
+        sum += @NAME@width(z[j + 1], n);
+        u = first + sum;
+        a[j] = @NAME@chance(u) * above;
+    }
+    a[n - 1] = @NAME@chance(-u);
+}
+""",
     "normalise": """\
 /* each example over its own neurons */
 static void @NAME@normalise(

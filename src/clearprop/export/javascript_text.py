@@ -50,6 +50,45 @@ function softmax(z, n, a) {
         a[j] /= sum;
     }
 }""",
+    "ordered": """\
+// an infinite z counts as a large number, so that no sum overflows
+function held(z, n) {
+    return Math.min(Math.max(z, -@BIG@ / n), @BIG@ / n);
+}
+
+function width(z, n) {
+    const near = held(z, n);
+    return Math.max(near, 0) + Math.log1p(Math.exp(-Math.abs(near)));
+}""",
+    "increasing": """\
+// each is the one before it and a positive increment
+function increasing(z, n, a) {
+    const first = held(z[0], n);
+    let sum = 0;
+    a[0] = first;
+    for (let j = 1; j < n; ++j) {
+        sum += width(z[j], n);
+        a[j] = first + sum;
+    }
+}""",
+    "ordinal": """\
+function chance(u) {
+    return 1 / (1 + Math.exp(-u));
+}
+
+// sigmoid(u_{j+1}) - sigmoid(u_j) as a product, which loses no digits; u is a cut point minus the score
+function ordinal(z, n, a) {
+    const first = held(z[1], n) - held(z[0], n);
+    let sum = 0, u = first;
+    a[0] = chance(u);
+    for (let j = 1; j < n - 1; ++j) {
+        const above = chance(-u) * chance(z[j + 1]);
+        sum += width(z[j + 1], n);
+        u = first + sum;
+        a[j] = chance(u) * above;
+    }
+    a[n - 1] = chance(-u);
+}""",
     "normalise": """\
 // each example over its own neurons
 function normalise(x, n, gamma, beta, epsilon, a) {

@@ -15,8 +15,10 @@ from clearprop.export.program_text import options_of
 from clearprop.export.steps import (
     Add,
     Elementwise,
+    Increasing,
     Join,
     Normalise,
+    Ordinal,
     Product,
     Program,
     Rectify,
@@ -150,6 +152,50 @@ def _softmax(graph: Graph, step: Softmax, source: Tensor) -> Tensor:
     return source.do("Softmax", axis=-1)
 
 
+def _increasing(graph: Graph, step: Increasing, source: Tensor) -> Tensor:
+    z, n = _held(source, step.source.size), step.source.size
+    first = _columns(graph, z, 0, 1)
+    return first if n == 1 else graph.op("Concat", first, first + _sums(graph, z, 1, n), axis=1)
+
+
+def _ordinal(graph: Graph, step: Ordinal, source: Tensor) -> Tensor:
+    z, n = _held(source, step.source.size), step.source.size
+    u = _columns(graph, z, 1, 2) - _columns(graph, z, 0, 1)
+    if n == 2:
+        return graph.op("Concat", _chance(u), _chance(-u), axis=1)
+    u = graph.op("Concat", u, u + _sums(graph, z, 2, n), axis=1)
+    below, above = _chance(u), _chance(-u)
+    gaps = _chance(_columns(graph, source, 2, n))
+    between = _columns(graph, below, 1, n - 1) * _columns(graph, above, 0, n - 2) * gaps
+    ends = _columns(graph, below, 0, 1), _columns(graph, above, n - 2, n - 1)
+    return graph.op("Concat", ends[0], between, ends[1], axis=1)
+
+
+def _chance(u: Tensor) -> Tensor:
+    """Return sigmoid(u) with its digits also where it is small, which onnxruntime's Sigmoid loses."""
+    return u.graph.op("Div", 1.0, 1.0 + (-u).do("Exp"))
+
+
+def _held(z: Tensor, n: int) -> Tensor:
+    """Return z with infinities as numbers so large that no sum of a row overflows."""
+    big = float(np.finfo(z.graph.dtype).max) / (4.0 * n)
+    return z.at_least(-big).at_most(big)
+
+
+def _sums(graph: Graph, z: Tensor, begin: int, end: int) -> Tensor:
+    """Return the running sums of ln(1 + exp(z)) over some columns."""
+    increments = ONNX_FORMULAS["softplus"](_columns(graph, z, begin, end))
+    return graph.op("CumSum", increments, _whole(graph, 1))
+
+
+def _columns(graph: Graph, source: Tensor, begin: int, end: int) -> Tensor:
+    return graph.op("Slice", source, _whole(graph, begin), _whole(graph, end), _whole(graph, 1))
+
+
+def _whole(graph: Graph, value: int) -> Tensor:
+    return graph.constant([value], f"index {value}", np.int64)
+
+
 def _normalise(graph: Graph, step: Normalise, source: Tensor) -> Tensor:
     name = step.target.name.removesuffix(".a")
     centred = source - source.do("ReduceMean", axes=[1], keepdims=1)
@@ -163,12 +209,7 @@ def _add(graph: Graph, step: Add, left: Tensor, right: Tensor) -> Tensor:
 
 
 def _take(graph: Graph, step: Take, source: Tensor) -> Tensor:
-    name, end = step.target.name, step.begin + step.target.size
-    begin, stop, axis = (
-        graph.constant([value], f"{name} {what}", np.int64)
-        for what, value in (("begin", step.begin), ("end", end), ("axis", 1))
-    )
-    return graph.op("Slice", source, begin, stop, axis)
+    return _columns(graph, source, step.begin, step.begin + step.target.size)
 
 
 def _join(graph: Graph, step: Join, *parts: Tensor) -> Tensor:
@@ -181,6 +222,8 @@ _STEPS: dict[type, Callable[..., Tensor]] = {
     Elementwise: _elementwise,
     Rectify: _rectify,
     Softmax: _softmax,
+    Increasing: _increasing,
+    Ordinal: _ordinal,
     Normalise: _normalise,
     Add: _add,
     Take: _take,

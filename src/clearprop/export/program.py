@@ -12,15 +12,16 @@ from typing import Any, TypeVar
 import numpy as np
 
 from clearprop.activations import ActivationFunction, Identity, PerNeuron, PReLU, activations
-from clearprop.activations import Softmax as SoftmaxActivation
 from clearprop.arrays import Array
 from clearprop.checks import as_choice
 from clearprop.errors import DataError, DTypeError, NotInitializedError, UnsupportedError
 from clearprop.export.steps import (
     Add,
     Elementwise,
+    Increasing,
     Join,
     Normalise,
+    Ordinal,
     Product,
     Program,
     Rectify,
@@ -51,6 +52,12 @@ __all__ = ["Builder", "inference_program", "preprocesses", "translates"]
 DTYPES = ("float32", "float64")
 _LAYERS: dict[type[Layer], Callable[..., Value]] = {}
 _PREPROCESSING: dict[type, Callable[..., Value]] = {}
+# The activations that mix the neurons of an example, by their names, each a step of its own.
+_WHOLE_VECTORS: dict[str, type[Softmax | Increasing | Ordinal]] = {
+    "softmax": Softmax,
+    "increasing": Increasing,
+    "ordinal": Ordinal,
+}
 F = TypeVar("F", bound=Callable[..., Value])
 
 
@@ -209,8 +216,8 @@ class Builder:
                     f"layer {address} has the activation {used.name!r}, a {type(used).__name__} of your own, "
                     "which export cannot translate. Use one of clearprop.activations."
                 )
-        if isinstance(activation, SoftmaxActivation):
-            return self.add(Softmax(value, target))
+        if activation.name in _WHOLE_VECTORS:
+            return self.add(_WHOLE_VECTORS[activation.name](value, target))
         if isinstance(activation, PReLU):
             alpha = self.constant(params["alpha"], f"{address}.alpha")
             return self.add(Rectify(value, target, alpha.reshape(()) if activation.shared else alpha))

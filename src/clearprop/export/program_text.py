@@ -14,8 +14,10 @@ from clearprop.export.digits import columns, digits
 from clearprop.export.steps import (
     Add,
     Elementwise,
+    Increasing,
     Join,
     Normalise,
+    Ordinal,
     Product,
     Program,
     Rectify,
@@ -150,6 +152,16 @@ class ProgramText:
     def _softmax(self, step: Softmax) -> list[str]:
         return self._call_helper("softmax", self.at(step.source), step.target.size, self.at(step.target))
 
+    def _increasing(self, step: Increasing) -> list[str]:
+        return self._call_ordered("increasing", step)
+
+    def _ordinal(self, step: Ordinal) -> list[str]:
+        return self._call_ordered("ordinal", step)
+
+    def _call_ordered(self, helper: str, step: Increasing | Ordinal) -> list[str]:
+        self.helpers["ordered"] = None  # which both call
+        return self._call_helper(helper, self.at(step.source), step.target.size, self.at(step.target))
+
     def _normalise(self, step: Normalise) -> list[str]:
         gamma = self.table(f"{step.target.name}_gamma", step.gamma)
         beta = self.table(f"{step.target.name}_beta", step.beta)
@@ -178,6 +190,8 @@ _STEPS: dict[type, Callable[[ProgramText, Any], list[str]]] = {
     Elementwise: ProgramText._elementwise,
     Rectify: ProgramText._rectify,
     Softmax: ProgramText._softmax,
+    Increasing: ProgramText._increasing,
+    Ordinal: ProgramText._ordinal,
     Normalise: ProgramText._normalise,
     Add: ProgramText._add,
     Take: ProgramText._take,

@@ -18,8 +18,10 @@ from clearprop.arrays import Array
 __all__ = [
     "Add",
     "Elementwise",
+    "Increasing",
     "Join",
     "Normalise",
+    "Ordinal",
     "Product",
     "Program",
     "Rectify",
@@ -97,6 +99,24 @@ class Softmax(_Unary):
 
 
 @dataclass(frozen=True, eq=False)
+class Increasing(_Unary):
+    """target_0 = source_0, target_j = target_{j-1} + ln(1 + exp(source_j)): values that never fall.
+
+    Infinite sources count as large finite numbers (`clearprop.ordering.held_for_sums`), here and in Ordinal.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Ordinal(_Unary):
+    """target_j = sigmoid(u_{j+1}) sigmoid(-u_j) sigmoid(source_{j+1}): the probabilities of ordered classes.
+
+    u_1 = source_1 - source_0, u_{j+1} = u_j + ln(1 + exp(source_{j+1})). The first class has the first factor
+    alone, the last the second alone. It is the difference sigmoid(u_{j+1}) - sigmoid(u_j) without its
+    cancellation.
+    """
+
+
+@dataclass(frozen=True, eq=False)
 class Normalise(_Unary):
     """target = gamma (source - mean) / sqrt(variance + epsilon) + beta over the neurons: LayerNorm."""
 
@@ -141,7 +161,9 @@ class Join:
         return self.parts
 
 
-Step = Scale | Product | Elementwise | Rectify | Softmax | Normalise | Add | Take | Join
+Step = (
+    Scale | Product | Elementwise | Rectify | Softmax | Increasing | Ordinal | Normalise | Add | Take | Join
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clearprop.export.steps import Add, Elementwise, Normalise, Program, Rectify, Scale, Softmax, Step, Value
+from clearprop.export.steps import (
+    Add,
+    Elementwise,
+    Increasing,
+    Normalise,
+    Ordinal,
+    Program,
+    Rectify,
+    Scale,
+    Softmax,
+    Step,
+    Value,
+)
 
 __all__ = ["Storage", "place"]
 
-# Each of their outputs needs its own input alone, or all inputs before the first output is written.
-_IN_PLACE = (Scale, Elementwise, Rectify, Softmax, Normalise, Add)
+# Each of their outputs needs its own input alone, or all inputs before the first output is written, or (those
+# of neurons in order) reads each input before what is written over it.
+_IN_PLACE = (Scale, Elementwise, Rectify, Softmax, Increasing, Ordinal, Normalise, Add)
 
 
 @dataclass(frozen=True)

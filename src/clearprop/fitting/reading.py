@@ -30,8 +30,6 @@ __all__ = [
     "targets_of",
 ]
 
-_CHUNK_BYTES = 1 << 22
-
 
 def draft_of(network: Network) -> Network:
     """Return a network of the same arrays on which building, targets and preprocessing can be tried."""
@@ -129,8 +127,7 @@ def outputs_of(network: Network, X: Any, engine: str | None = None) -> Array:
     features = read_features(network, X)
     no_targets = np.empty((features.shape[0], 0))
     rows = Examples.prepare(features, no_targets, None, network.dtype, affine_of(network))
-    chunk = max(1, min(4096, _CHUNK_BYTES // rows.row_bytes))
-    found = [rung.outputs(model, state, part) for part, _, _ in rows.batches(chunk)]
+    found = [rung.outputs(model, state, part) for part, _, _ in rows.batches(rows.chunk_rows)]
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 

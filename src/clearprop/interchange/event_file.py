@@ -130,7 +130,7 @@ class EventFile:
         flat = flat[np.isfinite(flat)]
         if not flat.size:
             return
-        counts, edges = np.histogram(flat, bins)
+        counts, edges = np.histogram(flat, bins, _range(flat, bins))
         histogram = (
             _double(1, flat.min())
             + _double(2, flat.max())
@@ -172,3 +172,15 @@ class EventFile:
             self._file.write(length + _masked(length) + data + _masked(data))
         except OSError as error:
             raise UnwritableFileError(f"{self.path} cannot be written: {error.strerror}.") from None
+
+
+def _range(values: Any, bins: int) -> tuple[float, float] | None:
+    """Return a range with room for so many bins where the values are too close for it, else None: their own.
+
+    Between numbers a few units of rounding apart there are too few others for the edges.
+    """
+    low, high = float(values.min()), float(values.max())
+    half = (high - low) / 2 if high > low else 0.5  # as NumPy widens the range of a single value
+    room = max(2 * bins * float(np.spacing(max(abs(low), abs(high)))), 1e-290)
+    middle = low + (high - low) / 2
+    return None if half > room else (middle - room, middle + room)

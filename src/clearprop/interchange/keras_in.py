@@ -198,10 +198,12 @@ def _softmax(layer: KerasLayer) -> list[Piece]:
 
 
 def _activation(layer: KerasLayer, function: Any) -> list[Piece]:
-    """Return the activation of that name; one that Keras describes by a dictionary is a class of its own."""
+    """Return the activation of that name; a layer object that Keras describes in its place is read as one."""
     if isinstance(function, Mapping):
-        function = function.get("config", function)
-        function = function.get("name", function) if isinstance(function, Mapping) else function
+        kind, config = function.get("class_name"), function.get("config")
+        if kind in _WITHOUT_WEIGHTS and isinstance(config, Mapping):  # its own name there says nothing
+            return _LAYERS[kind](KerasLayer(layer.name, kind, config, []))
+        function = config if kind == "function" else kind
     if function in (None, "linear"):
         return []
     if function not in _FUNCTIONS:
@@ -226,6 +228,9 @@ _LAYERS: Mapping[str, Callable[[KerasLayer], list[Piece]]] = {
     "PReLU": _prelu,
     "Softmax": _softmax,
 }
+
+_WITHOUT_WEIGHTS = ("Activation", "ReLU", "LeakyReLU", "ELU", "Softmax")
+"""Layers that may stand as the activation inside another."""
 
 # Keras's names of functions; those of the same name compute the same.
 _FUNCTIONS: Mapping[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -264,9 +264,10 @@ def teach_labels(network: Network, classes: Sequence[Any] | None) -> Network:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def pieces_of(network: Network, library: str) -> list[Piece]:
+def pieces_of(network: Network, library: str, without: Container[str] = ()) -> list[Piece]:
     """Return the layers of a network with copies of their numbers, its preprocessing folded into the first.
 
+    without: names of kinds of layers that are left out, as the other library predicts without them.
     Errors: `UnsupportedError` for a layer with parts, which no chain of `library` has; `DTypeError`.
     """
     if not isinstance(network, Network):
@@ -287,13 +288,21 @@ def pieces_of(network: Network, library: str) -> list[Piece]:
         }
         fixed = tuple(n for n in numbers if any(matches(f"{i}.{n}", p) for p in network.frozen))
         found.append(Piece(layer, numbers, f"layers[{i}]", fixed))
-    return fold(found, affine_of(network), library)
+    kept = [piece for piece in found if piece.layer.name not in without]
+    return fold(kept, affine_of(network), library)
 
 
 def fold(pieces: list[Piece], affine: Affine | None, library: str) -> list[Piece]:
-    """Return the pieces with x <- (x - shift) * factor made part of the first layer: exact but for rounding.
+    """Return the pieces with x <- (x - shift) * factor made part of the first layer.
 
-    W ((x - s) ⊙ f) + b = (W ⊙ f) x + (b - (W ⊙ f) s), worked out in float64.
+    W ((x - s) ⊙ f) + b = (W ⊙ f) x + (b - (W ⊙ f) s), worked out in float64 and then rounded to the
+    network's dtype. As mathematics it is the same; in numbers the first layer now subtracts sums as large as
+    |W| |s ⊙ f|, so its z are off by up to about epsilon times that. Where some |s f| exceeds
+    1 / sqrt(epsilon) (2,896 in float32, 6.7e7 in float64), more than half of the digits of a scaled input of
+    1 would be lost, and that is refused; below it the error is at most about sqrt(epsilon) times |W|.
+
+    Errors: `UnsupportedError` for such a shift, for a first layer that is not Dense, and for a random layer
+    before it where there is a shift: what it sets to 0 would be 0 before the shift, not after it.
     """
     if affine is None:
         return pieces
@@ -304,10 +313,29 @@ def fold(pieces: list[Piece], affine: Affine | None, library: str) -> list[Piece
             f"the preprocessing cannot be carried over: {library} has it in the first layer's weights, and "
             "the first layer is not Dense. Take network.preprocessing off and scale the data yourself."
         )
+    if first and np.any(affine.shift):
+        raise UnsupportedError(
+            f"the preprocessing cannot be carried over: {pieces[0].where} {type(pieces[0].layer).__name__} "
+            f"acts on inputs whose shift {library} would make only after it, in {pieces[first].where}. Take "
+            "network.preprocessing off and scale the data yourself."
+        )
     numbers = dict(pieces[first].numbers)
+    _check_digits_kept(affine, numbers["W"].dtype)
     W, dtype = numbers["W"].astype(np.float64), numbers["W"].dtype
     scaled = W * affine.factor
     b = numbers.get("b", np.zeros(len(W))) - scaled @ np.broadcast_to(affine.shift, W.shape[1:])
     numbers |= {"W": scaled.astype(dtype), "b": b.astype(dtype)}
     layer = dataclasses.replace(dense, bias=True)
     return [*pieces[:first], pieces[first]._replace(layer=layer, numbers=numbers), *pieces[first + 1 :]]
+
+
+def _check_digits_kept(affine: Affine, dtype: np.dtype[Any]) -> None:
+    large = np.max(np.abs(affine.shift * affine.factor), initial=0.0)
+    limit = 1 / np.sqrt(np.finfo(dtype).eps)
+    if large > limit:
+        raise UnsupportedError(
+            f"the preprocessing cannot be carried over: it shifts a feature by {large:.3g} of its units "
+            f"after scaling, and beyond {limit:.3g} the first layer's weights, with the shift in them, "
+            f"lose more than half of the digits in {dtype.name}. Take network.preprocessing off "
+            "and scale the data yourself."
+        )

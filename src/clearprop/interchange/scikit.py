@@ -54,8 +54,9 @@ def from_sklearn(model: Any) -> Network:
     """Return the network that a fitted scikit-learn MLP is: the same predictions, labels and penalty.
 
     Parameters:
-        model: an `MLPClassifier` or `MLPRegressor`, or a `Pipeline` of scalers (`StandardScaler`,
-            `MinMaxScaler`, `MaxAbsScaler`) with one at its end; the scalers become the preprocessing.
+        model: an `MLPClassifier` or `MLPRegressor`, of scikit-learn or `clearprop.sklearn`, or a `Pipeline`
+            of scalers (`StandardScaler`, `MinMaxScaler`, `MaxAbsScaler`) with one at its end; the scalers
+            become the preprocessing.
 
     W is the transpose of scikit-learn's coefs_; alpha becomes ``network.penalty``; feature names are kept in
     ``network.extra``. Of several outputs scikit-learn's gradient is that of our quadratic cost.
@@ -93,7 +94,7 @@ def from_sklearn(model: Any) -> Network:
 def _kind(mlp: Any) -> str:
     for cls in type(mlp).__mro__:
         known = cls.__name__ in ("MLPClassifier", "MLPRegressor")
-        if known and cls.__module__.startswith("sklearn.neural_network"):
+        if known and cls.__module__.startswith(("sklearn.neural_network", "clearprop.sklearn")):
             return cls.__name__
     raise DTypeError(
         f"from_sklearn reads an MLPClassifier or MLPRegressor, or a Pipeline that ends in one. "
@@ -199,9 +200,7 @@ def to_sklearn(network: Network, **parameters: Any) -> Any:
 
 def _weights(network: Network) -> tuple[list[Array], list[Array]]:
     W, b = [], []
-    for piece in pieces_of(network, "scikit-learn's MLP"):
-        if piece.layer.name == "dropout":
-            continue
+    for piece in pieces_of(network, "scikit-learn's MLP", without=("dropout",)):
         if type(piece.layer) is not Dense:
             raise UnsupportedError(
                 f"{piece.where} {type(piece.layer).__name__} cannot be carried over: scikit-learn's MLP has "

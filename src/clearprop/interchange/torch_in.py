@@ -52,8 +52,8 @@ def from_torch(
     variance, we the one that normalised. Softplus is linear beyond 20 in PyTorch, exact here: they differ
     there by at most 2.1e-9. Gains and shifts that a normalisation does not learn are frozen.
 
-    Errors: `UnsupportedError` naming the module that has no counterpart; `OptionError` for weights that do
-    not fit what is said of them; those of `clearprop.io.safetensors.read`.
+    Errors: `UnsupportedError` naming the module that has no counterpart or shares its parameters;
+    `OptionError` for weights that do not fit what is said of them; those of `clearprop.io.safetensors.read`.
 
     >>> state = {"0.weight": np.array([[2.0, 3.0]]), "0.bias": np.array([1.0])}
     >>> from_torch(state, activations=["relu"]).outputs([[1.0, 10.0]])
@@ -65,7 +65,9 @@ def from_torch(
                 raise OptionError(
                     f"{name} is for a state_dict; an nn.Sequential says it itself. Leave it out."
                 )
-        pieces = [piece for name, module in _chain(source, "") for piece in _piece(name, module)]
+        chain = list(_chain(source, ""))
+        _check_not_tied(chain)
+        pieces = [piece for name, module in chain for piece in _piece(name, module)]
         network = assemble(pieces, output=output, cost=cost, dtype=dtype)
     else:
         groups = _groups(*_state(source), order)
@@ -91,8 +93,22 @@ def _chain(module: Any, prefix: str) -> Iterable[tuple[str, Any]]:
             f"{type(module).__name__} says that in code. Give its state_dict() with activations=… or "
             "layers=…."
         )
-    for name, child in module.named_children():
+    for name, child in module._modules.items():  # named_children leaves out what stands there twice
         yield from _chain(child, f"{prefix}.{name}" if prefix else name)
+
+
+def _check_not_tied(chain: Sequence[tuple[str, Any]]) -> None:
+    """Raise `UnsupportedError` for parameters that stand at two places: one weight, two gradients."""
+    owner: dict[int, str] = {}
+    for name, module in chain:
+        for own in (*module._parameters.values(), *module._buffers.values()):
+            first = name if own is None else owner.setdefault(id(own), name)
+            if first != name:
+                raise UnsupportedError(
+                    f"{name!r} ({type(module).__name__}) cannot be carried over: its numbers are those of "
+                    f"{first!r} as well, and here each layer has its own. Give one of them a copy "
+                    "(copy.deepcopy)."
+                )
 
 
 def _is_sequential(module: Any) -> bool:

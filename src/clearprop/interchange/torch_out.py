@@ -44,12 +44,15 @@ def to_torch(network: Network, *, logits: bool = False) -> Any:
         logits: leave out a last softmax or sigmoid, for training on with CrossEntropyLoss or
             BCEWithLogitsLoss, which contain it.
 
-    Its outputs and gradients are the network's: in float64 to about 1e-15. An activation becomes a module of
-    its own after its Linear; preprocessing goes into the first layer's weights; frozen parameters do not
-    require gradients. Call ``train()`` before training on. PyTorch's random numbers are not used up.
+    Its outputs and gradients are the network's, in float64 to about 1e-15. An activation becomes a module of
+    its own after its Linear; preprocessing goes into the first layer's weights, which costs digits where
+    the data lie far from 0: about epsilon times |shift * factor|, and beyond 1 / sqrt(epsilon) it is refused.
+    Gradients by these weights are then those by the folded ones. Frozen parameters do not require gradients.
+    Call ``train()`` before training on. PyTorch's random numbers are not used up.
 
-    Cannot be carried over: Residual and Concatenate, per-neuron activations, scaled_tanh and exponential,
-    which are no modules of PyTorch, and preprocessing before a first layer that is not Dense.
+    Cannot be carried over: Residual and Concatenate, per-neuron activations, scaled_tanh, exponential,
+    increasing and ordinal, which are no modules of PyTorch, and preprocessing before a first layer that is
+    not Dense, or with a shift before Dropout.
 
     Errors: `UnsupportedError` naming the layer; `MissingDependencyError` without PyTorch. ::
 

@@ -25,6 +25,9 @@ from clearprop.training.weights import mean_one
 
 __all__ = ["Affine", "Examples", "as_features", "is_sparse", "is_stream", "mean_one"]
 
+_CHUNK_BYTES = 1 << 22
+"""Of features that are predicted at a time: what a processor's cache holds."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -86,6 +89,11 @@ class Examples:
     def row_bytes(self) -> int:
         """Size of one example's features in the network's dtype, in bytes."""
         return max(1, int(self.X.shape[1]) * self.dtype.itemsize)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Examples that are predicted at a time: what 4 MiB hold, and at most 4096."""
+        return max(1, min(4096, _CHUNK_BYTES // self.row_bytes))
 
     def take(self, indices: Array) -> tuple[Array, Array, Array | None]:
         """Return rows X (n, d), y (n, n_out) and weights (n,) of these examples, in the network's dtype."""
