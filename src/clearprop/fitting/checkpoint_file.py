@@ -11,6 +11,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.errors import DTypeError, FileFormatError
+from clearprop.fitting.sound import check_content
 from clearprop.io import LoadedModel
 from clearprop.model import Model
 from clearprop.persistence import load_model, save_with
@@ -145,8 +146,9 @@ def read(path: Path, model: Model) -> Saved:
         )
     try:
         data = _decoded(plain, loaded.extra_tensors)
+        check_content(data, loaded.theta.size, loaded.theta.dtype)
         return Saved(path, data["run"], _position(data, loaded))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise FileFormatError(
             f"{path} is not sound: its checkpoint is not as fit writes it ({type(error).__name__}: {error})."
         ) from None

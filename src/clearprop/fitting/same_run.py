@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import ClearpropError, DataError, OptionError, UnsupportedError
+from clearprop.errors import ClearpropError, DataError, FileFormatError, OptionError, UnsupportedError
 from clearprop.fitting.conditions import conditions_here, first_other
 from clearprop.io.strict_json import plain
 from clearprop.training.callbacks import Callback
@@ -72,6 +72,8 @@ def check_same(then: Mapping[str, Any], now: Mapping[str, Any], path: str, exact
     Errors: `DataError` for other data; `OptionError` for another option; `UnsupportedError` where the bits
     cannot be had here, unless they need not be `exact`.
     """
+    if then.keys() != now.keys():
+        raise FileFormatError(f"{path} is not sound: it does not say what its run was, or says too much.")
     for name in then:
         if name not in ("data", "validation", "conditions", *_MAY_DIFFER):
             _check_option(name, then[name], now[name], path)

@@ -115,7 +115,7 @@ class TrainingRun:
 
     def run(self) -> History:
         """Train and return the history. Ctrl-C ends it after the step at hand: KeyboardInterrupt."""
-        self.started = self._called = time.perf_counter()
+        self.started = self.called = time.perf_counter()
         self.slots = self.options.optimizer.init(self.state.theta.size, self.state.theta.dtype)
         self.schedule_state = self.options.schedule.start() if self.options.schedule else {}
         self.eta = self.options.optimizer.eta
@@ -264,7 +264,7 @@ class TrainingRun:
 
     def watch_time(self, now: float) -> None:
         """Stop if the time limit has passed."""
-        if self.options.time_limit is not None and now - self._called >= self.options.time_limit:
+        if self.options.time_limit is not None and now - self.called >= self.options.time_limit:
             self.stop("time limit")
 
     def again(self, item: Any) -> Batch:

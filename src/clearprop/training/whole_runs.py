@@ -256,7 +256,7 @@ class WholeRuns:
 
     def _seconds_left(self, now: float) -> float:
         limit = self._run.options.time_limit
-        return _RUN_SECONDS if limit is None else min(_RUN_SECONDS, max(0.0, self._run.started + limit - now))
+        return _RUN_SECONDS if limit is None else min(_RUN_SECONDS, max(0.0, self._run.called + limit - now))
 
     def _count(self, lot: _Lot, order: Array, result: Steps, outputs: Array | None, tally: Tally) -> None:
         """Add what a run of steps gave to the epoch's sums and the rolling figures, and call the hooks."""
