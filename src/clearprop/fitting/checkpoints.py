@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearprop.checks import as_flag, as_number, as_whole
 from clearprop.errors import (
+    ClearpropError,
     DTypeError,
     FileFormatError,
     MissingFileError,
@@ -111,6 +112,8 @@ class _Writer:
         self._folder = Path(checkpoint.folder)
         self._kept = kept
         """Files that are known to be whole, oldest first."""
+        self._failed: ClearpropError | None = None
+        """Why the last one could not be written; None where it was."""
         self._number = max((number for number, _ in _files(self._folder)), default=0)
         self._step, self._epoch = (0, 0) if begin is None else (begin.numbers.step, begin.epoch)
         self._written = time.perf_counter()
@@ -129,9 +132,36 @@ class _Writer:
         )
 
     def keep(self, position: Position) -> None:
+        try:
+            self._keep(position)
+            self._failed = None
+        except WouldOverwriteError:
+            raise
+        except ClearpropError as error:
+            if not self._kept:
+                raise  # the first: nobody has trained for it yet
+            self._failed = error
+            warnings.warn(
+                f"the checkpoint after step {position.numbers.step} could not be written: {error} Training "
+                f"goes on, and the next is tried when it is due; until then {self._kept[-1].name} counts.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._written = time.perf_counter()
+
+    def finish(self) -> None:
+        error = self._failed
+        if error is not None:
+            raise type(error)(
+                f"training has come to its end, but its last checkpoint could not be written: {error} "
+                f"The network in memory is trained; {self._kept[-1]} is of an earlier step."
+            )
+
+    def _keep(self, position: Position) -> None:
         if not self._number or not self._folder.is_dir():
             make_folder(self._folder)
         path = self._folder / f"checkpoint-{self._number + 1:06d}.safetensors"
+        self._step, self._epoch = position.numbers.step, position.epoch
         try:
             write(path, self._network, self._run, position)
         except WouldOverwriteError:
@@ -140,10 +170,8 @@ class _Writer:
                 "Give each run a folder of its own."
             ) from None
         self._number += 1
-        self._step, self._epoch = position.numbers.step, position.epoch
         self._kept = [*self._kept, path][-self._checkpoint.keep :]
         self._prune()
-        self._written = time.perf_counter()
 
     def _prune(self) -> None:
         """Remove what is older than the files that are kept, and what a killed process left half written."""

@@ -110,7 +110,7 @@ def _check_rows(data: Any, what: str, needed: tuple[str, ...]) -> None:
     _need(_is_array(values, (None, len(names)), np.float64), f"{what} is no table")
     _need(_is_array(kinds, values.shape, np.uint8) and bool((kinds <= 2).all()), f"{what} has no kinds")
     whole = values[kinds == 2]
-    _need(bool((np.abs(whole) < _MOST).all()) and bool((whole % 1 == 0).all()), f"{what} has no whole numbers")
+    _need(bool((np.abs(whole) < _MOST).all()) and bool((whole % 1 == 0).all()), f"{what} has no counts")
     for name in needed if len(values) else ():
         _need(name in names and bool((kinds[:, names.index(name)] > 0).all()), f"{what} lacks {name!r}")
 
