@@ -72,6 +72,26 @@ def test_a_damaged_checkpoint_is_told_in_one_line(clearprop) -> None:
     assert len(error.splitlines()) == 1
 
 
+def test_the_same_line_goes_on_and_replaces_what_it_wrote(clearprop) -> None:
+    line = [*KEPT, "--resume", "--time-limit", "0.000001", "--quiet"]
+    assert clearprop(*line)[0] == 0
+    first = Path("moons.safetensors").read_bytes()
+    code, _, error = clearprop(*line)
+    assert (code, error) == (0, "")
+    assert Path("moons.safetensors").read_bytes() != first
+    cp.Network([1, 1], seed=0).save("moons.safetensors", overwrite=True)
+    code, _, error = clearprop(*line)
+    assert code == 1
+    assert "moons.safetensors" in error
+
+
+def test_force_tells_that_it_replaces_the_checkpoints_of_another_run(clearprop) -> None:
+    clearprop(*KEPT, "--quiet")
+    code, _, error = clearprop(*KEPT, "--seed", "1", "--force", "--quiet")
+    assert code == 0
+    assert "--force: the checkpoints of another run in run are replaced" in error
+
+
 MISTAKES = [
     ([*TRAIN, "--resume"], 2, "--resume goes with checkpoints: give their folder, --checkpoint DIR."),
     ([*TRAIN, "--checkpoint-steps", "3"], 2, "--checkpoint-steps goes with checkpoints"),

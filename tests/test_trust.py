@@ -293,14 +293,28 @@ def test_the_page_names_every_test() -> None:
 def test_figures_are_put_into_the_page(tmp_path, capsys) -> None:
     report, copy = tmp_path / "long.json", tmp_path / "trust.md"
     shutil.copy(ROOT / "docs" / "trust.md", copy)
-    found = measured(a_test(Figure("accepted", 0, at_most=0)), 5, 0)
+    one = measured(a_test(Figure("accepted", 0, at_most=0)), 5, 0)
+    found = [{**one, "name": name, "count": registry.find(name).long} for name in registry.NAMES]
     told = {"command": "python -m trust --long", "commit": "abc", "date": "2026-01-02", "machine": "M"}
-    report.write_text(
-        json.dumps(told | {"python": "3.12", "seconds": 60, "passed": True, "results": [found]})
-    )
+    report.write_text(json.dumps(told | {"python": "3.12", "seconds": 60, "passed": True, "results": found}))
     assert page.main([str(report), "--page", str(copy)]) == 0
     text = copy.read_text(encoding="utf-8")
     assert "python -m trust --long" in text
     assert "| `crafted_files` | accepted | 0 | ≤ 0 | met |" in text
     assert page.main([str(report), "--page", str(copy)]) == 0
     assert copy.read_text(encoding="utf-8") == text
+
+
+def test_the_page_takes_only_a_whole_long_run() -> None:
+    whole = [{"name": name, "count": registry.find(name).long} for name in registry.NAMES]
+    report = {"command": "python -m trust --long --json", "results": whole}
+    assert page.lacking(report) == ""
+    assert "made by python -m trust --short" in page.lacking({**report, "command": "python -m trust --short"})
+    assert f"the test {registry.NAMES[0]} is not in it" in page.lacking({**report, "results": whole[1:]})
+    fewer = [{**whole[0], "count": whole[0]["count"] - 1}, *whole[1:]]
+    assert "has the count" in page.lacking({**report, "results": fewer})
+
+
+def test_a_report_names_the_command_that_was_run() -> None:
+    report = runner._report([], ["--only", "kill", "--count", "3", "--json"], 1.0, True)
+    assert report["command"] == "python -m trust --only kill --count 3 --json"

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -28,7 +29,8 @@ ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the options ask for and return the exit code: 1 if any gate is missed."""
-    options = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    options = _parser().parse_args(given)
     tests = [find(name) for name in options.only or NAMES]
     if options.list:
         for test in tests:
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     seconds = round(time.perf_counter() - start, 1)
     passed = all(result["passed"] for result in results)
     if options.json:
-        print(json.dumps(_report(results, options.long, seconds, passed), ensure_ascii=False, indent=1))
+        print(json.dumps(_report(results, given, seconds, passed), ensure_ascii=False, indent=1))
     else:
         print_table(results)
         missed = [result["name"] for result in results if not result["passed"]]
@@ -103,13 +105,15 @@ def _crashed(
     }
 
 
-def _report(results: list[dict[str, Any]], is_long: bool, seconds: float, passed: bool) -> dict[str, Any]:
+def _report(
+    results: list[dict[str, Any]], given: Sequence[str], seconds: float, passed: bool
+) -> dict[str, Any]:
     """Return the whole run as plain data, with the machine and the commit that the figures hold for."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return {
-        "command": f"python -m trust {'--long' if is_long else '--short'}",
+        "command": shlex.join(["python", "-m", "trust", *given]),
         "commit": commit.stdout.strip() or "unknown",
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

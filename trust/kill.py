@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import re
 import signal
 import sys
 import time
@@ -37,7 +38,7 @@ KILLS_OF_ONE = 8
 """After so many kills a training is let run to its end: many trainings tell more than one."""
 FROM_FIRST = 0.9
 """Share of the random times that are counted from when there is a checkpoint; the others from the start."""
-DAMAGED = 0.1
+DAMAGED = 0.2
 """Share of the kills after which the newest checkpoint is damaged."""
 MOST_SECONDS = 120.0
 """After which a training that neither ends nor stops counts as one that hangs."""
@@ -52,7 +53,8 @@ def run(count: int, seed: int, forgetful: bool = False) -> Result:
             Figure("kills", kills, at_least=count),
             Figure("after the first checkpoint", found.get("after", 0) / max(1, kills), at_least=0.8),
             Figure("while one was written", found.get("during", 0) / max(1, kills), at_least=0.1),
-            Figure("newest checkpoint damaged besides", found.get("damaged", 0)),
+            Figure("newest checkpoint damaged besides", found.get("damaged", 0), at_least=count // 50),
+            Figure("damaged and not told of, or the reverse", found.get("untold", 0), at_most=0),
             Figure("trainings brought to their end", found.get("trainings", 0), at_least=1),
             Figure("not the bits of the undisturbed one", found.get("differ", 0), at_most=0),
         ),
@@ -101,6 +103,9 @@ def _one(
             break
         _count_kill(kept, left, rng, found)
     found["trainings"] += 1
+    damaged, told = _names(folder / "damaged"), _names(folder / "told")
+    found["damaged"] += len(damaged)
+    found["untold"] += len(damaged ^ told)
     if (folder / "error").exists():
         failures.append(f"training {what.seed} could not go on: {(folder / 'error').read_text()[-500:]}")
     elif _sha256(whole) != _sha256(final):
@@ -110,9 +115,22 @@ def _one(
 
 def _go_on(what: Training, final: Path, kept: Path, change: int) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that the newest is damaged: it is meant to be
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = partial(_note, kept.with_name("told"))  # type: ignore[assignment]
         stop_before(change, kept)
         what.run(final, kept)
+
+
+def _note(path: Path, message: object, *rest: object) -> None:
+    """Keep what a process that may be killed was told: that the newest checkpoint is damaged."""
+    with open(path, "a") as file:
+        file.write(f"{message}\n")
+
+
+def _names(path: Path) -> set[str]:
+    """Return the checkpoint that each line of a file names first."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {match[0] for line in lines if (match := re.search(r"checkpoint-\d+", line))}
 
 
 def _undisturbed(work: Callable[[], None], folder: Path) -> float:
@@ -175,7 +193,7 @@ def _count_kill(kept: Path, left: set[str], rng: np.random.Generator, found: Cou
         data = bytearray(files[-1].read_bytes())
         data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
         files[-1].write_bytes(data)
-        found["damaged"] += 1
+        _note(kept.with_name("damaged"), files[-1].name)
 
 
 def _sha256(path: Path) -> str:

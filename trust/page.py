@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 
 from clearprop.io import replace_text
 from trust.frame import number
+from trust.registry import NAMES, find
 
-__all__ = ["figures", "main"]
+__all__ = ["figures", "lacking", "main"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "trust.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -34,10 +36,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{options.page} has not the marks {BEGIN} and {END}.", file=sys.stderr)
         return 1
     report = json.loads(options.report.read_text(encoding="utf-8"))
+    lack = lacking(report)
+    if lack:
+        print(f"{options.report} is no long run: {lack}.", file=sys.stderr)
+        return 1
     text = f"{before}{BEGIN}\n\n{figures(report)}\n\n{END}{after}"
     replace_text(options.page, text, overwrite=True)
     print(f"wrote {options.page}")
     return 0
+
+
+def lacking(report: Mapping[str, Any]) -> str:
+    """Return what keeps a report from being that of a long run, in words; "" where nothing does."""
+    if "--long" not in shlex.split(report["command"]):
+        return f"it was made by {report['command']}"
+    counts = {result["name"]: result["count"] for result in report["results"]}
+    for name in NAMES:
+        if name not in counts:
+            return f"the test {name} is not in it"
+        if counts[name] < find(name).long:
+            return f"{name} has the count {counts[name]}, not {find(name).long}"
+    return ""
 
 
 def figures(report: Mapping[str, Any]) -> str:

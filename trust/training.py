@@ -24,6 +24,7 @@ class Training(NamedTuple):
     dtype: str
     options: dict[str, Any]
     hidden: tuple[Any, ...]
+    patience: int
 
     def run(self, final: Path, folder: Path | None) -> None:
         """Train, with checkpoints in a folder (None: none) to go on from; save the network to `final`."""
@@ -37,9 +38,8 @@ class Training(NamedTuple):
             X,
             y,
             optimizer=self.optimizer,
-            batch_size=16,
             validation_fraction=0.2,
-            early_stopping=cp.EarlyStopping(patience=1000),
+            early_stopping=cp.EarlyStopping(patience=self.patience),
             resume=folder is not None,
             **kept,
             **self.options,
@@ -54,14 +54,26 @@ def training(seed: int) -> Training:
     def one_of(*things: Any) -> Any:
         return things[int(rng.integers(len(things)))]
 
-    steady = [name for name in optimizers if not optimizers[name].full_batch]
+    name = one_of(*optimizers)
+    whole = optimizers[name].full_batch
     options = {
         "epochs": int(rng.integers(20, 40)),
-        "schedule": one_of(None, "cosine", "one_cycle"),
         "l2": one_of(0.0, 1e-3),
-        "clip_norm": one_of(None, 1.0),
+        "metrics": one_of((), ("balanced_accuracy",)),
+        "class_weight": one_of(None, "balanced", {0: 1.0, 1: 3.0}),
     }
-    hidden = one_of((), (cp.Dropout(0.3),), (cp.BatchNorm(),), (cp.BatchNorm(), cp.Dropout(0.2)))
+    if not whole:
+        schedule = one_of(None, "cosine", "one_cycle", "on_plateau")
+        options |= {"batch_size": 16, "schedule": schedule, "clip_norm": one_of(None, 1.0)}
+    noisy: tuple[Any, ...] = one_of(
+        (), (cp.Dropout(0.3),), (cp.BatchNorm(),), (cp.BatchNorm(), cp.Dropout(0.2))
+    )
     return Training(
-        seed, one_of("native", "batch"), one_of(*steady), one_of("float32", "float64"), options, hidden
+        seed,
+        one_of("native", "batch"),
+        name,
+        one_of("float32", "float64"),
+        options,
+        () if whole else noisy,
+        one_of(2, 1000, 1000),
     )

@@ -56,6 +56,11 @@ class Keeping:
         )
         return {"checkpoint": asked, "resume": self.resume}
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is a run to go on from."""
+        return self.resume and self.folder is not None and newest(self.folder) is not None
+
     @contextlib.contextmanager
     def telling(self, output: Output) -> Iterator[None]:
         """Tell on standard error where the run goes on, of a damaged checkpoint, and where it ended."""
@@ -66,6 +71,8 @@ class Keeping:
             found = newest(self.folder)
             begins = f"no checkpoint in {self.folder} yet: the run begins"
             output.note(f"resume     {begins if found is None else f'from {found}'}")
+        elif self.force and newest(self.folder) is not None:
+            output.warn(f"--force: the checkpoints of another run in {self.folder} are replaced")
         with warnings.catch_warnings():
             usual = warnings.showwarning
             warnings.simplefilter("always", RuntimeWarning)

@@ -29,8 +29,8 @@ from clearprop.cli.settings import FEWEST_FOR_TEST, Settings, parse_hidden
 from clearprop.cli.tables import encoded, in_own_units
 from clearprop.cli.threads import blas_threads, threads_sentence
 from clearprop.datasets import Dataset
-from clearprop.errors import UnwritableFileError
-from clearprop.network import Network
+from clearprop.errors import ClearpropError, UnwritableFileError
+from clearprop.network import Network, load
 from clearprop.optimizers import optimizers
 from clearprop.recorder import FlightRecorder
 from clearprop.report import Answers, Report, require_matplotlib, write_page
@@ -39,6 +39,7 @@ from clearprop.tabular import KEY, TableEncoding, TabularModel
 __all__ = ["train"]
 
 _TEST_FRACTION = 0.2
+_MAY_CHANGE = ("epochs", "time_limit")  # from one part of a run to the next
 _COST_UNIT = "the target's variance"
 _SCALED_COST = (
     f"costs are in units of {_COST_UNIT} (1 is that of always giving the mean); "
@@ -129,8 +130,9 @@ def _run(
     whole = load_source(source, output, settings.seed)  # first, so that a wrong name is told before a file
     if page is not None:
         require_matplotlib()
-    check_writable([p for p in (model, page, record) if p is not None], force)
     rows, settings = _prepared(whole, settings)
+    force = force or (keeping.goes_on and _is_of_this_run(model, whole, settings))
+    check_writable([p for p in (model, page, record) if p is not None], force)
     dataset, encoding = encoded(rows)
     network = build(dataset, settings, source.name, encoding)
     output.note_pairs(_preamble(network, dataset, settings))
@@ -221,9 +223,7 @@ def _extra(trained: Trained, whole: Dataset, source: Source) -> dict[str, Any]:
             "fingerprint": fingerprint(whole),
         },
         "training": {
-            "settings": {
-                k: list(v) if isinstance(v, tuple) else v for k, v in settings_as_data(settings).items()
-            },
+            "settings": _settings_as_data(settings),
             "epochs": 0 if history is None else len(history),
             "stopped": "" if history is None else history.stopped,
             "seconds": round(trained.seconds, 3),
@@ -234,6 +234,25 @@ def _extra(trained: Trained, whole: Dataset, source: Source) -> dict[str, Any]:
             "measured": trained.measured.metrics,
         },
     }
+
+
+def _settings_as_data(settings: Settings) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in settings_as_data(settings).items()}
+
+
+def _is_of_this_run(model: Path, whole: Dataset, settings: Settings) -> bool:
+    """Return whether a model file was written by an earlier part of the run that is gone on with."""
+    if not model.is_file():
+        return False
+    try:
+        extra = load(model).extra
+        found, data = dict(extra["training"]["settings"]), extra["data"]
+    except (ClearpropError, KeyError, TypeError, ValueError):
+        return False
+    ours = _settings_as_data(settings)
+    return data.get("fingerprint") == fingerprint(whole) and all(
+        found.get(name) == value for name, value in ours.items() if name not in _MAY_CHANGE
+    )
 
 
 def _report(trained: Trained, model: Path, rows: Dataset, encoding: TableEncoding | None) -> Report:

@@ -11,6 +11,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.errors import DTypeError, FileFormatError
+from clearprop.fitting.sound import check_content
 from clearprop.io import LoadedModel
 from clearprop.model import Model
 from clearprop.persistence import load_model, save_with
@@ -28,6 +29,7 @@ __all__ = ["Saved", "read", "write"]
 _VERSION = 1
 _NAME = "checkpoint"
 _MOST_ROLLING = 10_000  # rows of the rolling figures: one for every 50 ms would outgrow all else
+_FEW = 64  # numbers that a list may have as text
 _ABSENT, _FLOAT, _WHOLE = 0, 1, 2
 
 
@@ -91,8 +93,25 @@ def _encoded(value: Any, where: str, tensors: dict[str, Array]) -> Any:
                 raise DTypeError(f"{where} has the key {key!r}; it must be text that does not begin with $.")
         return {key: _encoded(item, f"{where}.{key}", tensors) for key, item in value.items()}
     if isinstance(value, list | tuple):
+        numbers = _as_numbers(value)
+        if numbers is not None:
+            tensors[where] = numbers
+            return {"$list": where}
         return [_encoded(item, f"{where}.{i}", tensors) for i, item in enumerate(value)]
     return value  # what JSON cannot keep either, the writer refuses by its place
+
+
+def _as_numbers(values: Sequence[Any]) -> Array | None:
+    """Return a long list of numbers of one type as an array; None for any other, which stays in the header.
+
+    The header is bounded: a list that grows with the steps would outgrow it.
+    """
+    kinds = set(map(type, values)) if len(values) > _FEW else set()
+    if kinds == {float}:
+        return np.array(values, np.float64)
+    if kinds == {int} and all(-(1 << 63) <= value < 1 << 63 for value in values):
+        return np.array(values, np.int64)
+    return None
 
 
 def _tally_as_data(tally: Tally) -> dict[str, Any]:
@@ -145,8 +164,9 @@ def read(path: Path, model: Model) -> Saved:
         )
     try:
         data = _decoded(plain, loaded.extra_tensors)
+        check_content(data, loaded.theta.size, loaded.theta.dtype)
         return Saved(path, data["run"], _position(data, loaded))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise FileFormatError(
             f"{path} is not sound: its checkpoint is not as fit writes it ({type(error).__name__}: {error})."
         ) from None
@@ -159,6 +179,11 @@ def _decoded(value: Any, tensors: Mapping[str, Array]) -> Any:
         return value
     if value.keys() == {"$array"}:
         return tensors[value["$array"]]
+    if value.keys() == {"$list"}:
+        numbers = tensors[value["$list"]]
+        if numbers.ndim != 1 or numbers.dtype not in (np.float64, np.int64):
+            raise ValueError(f"{value['$list']} is no list of numbers")
+        return numbers.tolist()
     if value.keys() == {"$float"}:
         return float(value["$float"])
     return {key: _decoded(item, tensors) for key, item in value.items()}

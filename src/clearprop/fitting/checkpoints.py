@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from clearprop.checks import as_flag, as_number, as_whole
 from clearprop.errors import (
+    ClearpropError,
     DTypeError,
     FileFormatError,
     MissingFileError,
@@ -21,6 +22,7 @@ from clearprop.errors import (
 )
 from clearprop.fitting.checkpoint_file import Saved, read, write
 from clearprop.fitting.same_run import check_epochs, check_same, describe_run
+from clearprop.fitting.sound import check_fits
 from clearprop.io import make_folder
 from clearprop.io.files import as_path
 
@@ -99,14 +101,21 @@ class _Writer:
     """The keeper of a run's positions: writes them to the folder, each to a file of the next number."""
 
     def __init__(
-        self, checkpoint: Checkpoint, run: dict[str, Any], network: Network, kept: list[Path]
+        self,
+        checkpoint: Checkpoint,
+        run: dict[str, Any],
+        network: Network,
+        kept: list[Path],
+        begin: Position | None,
     ) -> None:
         self._checkpoint, self._run, self._network = checkpoint, run, network
         self._folder = Path(checkpoint.folder)
         self._kept = kept
         """Files that are known to be whole, oldest first."""
+        self._failed: ClearpropError | None = None
+        """Why the last one could not be written; None where it was."""
         self._number = max((number for number, _ in _files(self._folder)), default=0)
-        self._step = self._epoch = 0
+        self._step, self._epoch = (0, 0) if begin is None else (begin.numbers.step, begin.epoch)
         self._written = time.perf_counter()
 
     def steps_until_due(self, step: int) -> int | None:
@@ -123,9 +132,36 @@ class _Writer:
         )
 
     def keep(self, position: Position) -> None:
+        try:
+            self._keep(position)
+            self._failed = None
+        except WouldOverwriteError:
+            raise
+        except ClearpropError as error:
+            if not self._kept:
+                raise  # the first: nobody has trained for it yet
+            self._failed = error
+            warnings.warn(
+                f"the checkpoint after step {position.numbers.step} could not be written: {error} Training "
+                f"goes on, and the next is tried when it is due; until then {self._kept[-1].name} counts.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self._written = time.perf_counter()
+
+    def finish(self) -> None:
+        error = self._failed
+        if error is not None:
+            raise type(error)(
+                f"training has come to its end, but its last checkpoint could not be written: {error} "
+                f"The network in memory is trained; {self._kept[-1]} is of an earlier step."
+            )
+
+    def _keep(self, position: Position) -> None:
         if not self._number or not self._folder.is_dir():
             make_folder(self._folder)
         path = self._folder / f"checkpoint-{self._number + 1:06d}.safetensors"
+        self._step, self._epoch = position.numbers.step, position.epoch
         try:
             write(path, self._network, self._run, position)
         except WouldOverwriteError:
@@ -134,17 +170,15 @@ class _Writer:
                 "Give each run a folder of its own."
             ) from None
         self._number += 1
-        self._step, self._epoch = position.numbers.step, position.epoch
         self._kept = [*self._kept, path][-self._checkpoint.keep :]
         self._prune()
-        self._written = time.perf_counter()
 
     def _prune(self) -> None:
         """Remove what is older than the files that are kept, and what a killed process left half written."""
         old = [path for number, path in _files(self._folder) if number <= self._number]
-        with contextlib.suppress(OSError):  # it is in nobody's way
-            for path in [*old, *self._folder.glob(".clearprop-*.tmp")]:
-                if path not in self._kept:
+        for path in [*old, *self._folder.glob(".clearprop-*.tmp")]:
+            if path not in self._kept:
+                with contextlib.suppress(OSError):  # it is in nobody's way, and the others can go
                     path.unlink()
 
 
@@ -191,7 +225,8 @@ def prepare(plan: FitPlan, checkpoint: Any, resume: Any) -> None:
         same_folder = saved is not None and saved.path.parent.resolve() == Path(asked.folder).resolve()
         if not same_folder:
             _check_unused(asked)
-        plan.keeper = _Writer(asked, run, plan.network, [saved.path] if saved and same_folder else [])
+        kept = [saved.path] if saved and same_folder else []
+        plan.keeper = _Writer(asked, run, plan.network, kept, plan.position)
 
 
 def _as_checkpoint(given: Any) -> Checkpoint | None:
@@ -261,5 +296,6 @@ def _go_on(plan: FitPlan, saved: Saved, run: dict[str, Any], exact: bool) -> Non
     path, position = str(saved.path), saved.position
     check_same(saved.run, run, path, exact)
     check_epochs(plan, saved.run["epochs"], position, path)
+    check_fits(plan, position, path)
     plan.position = replace(position, resumed=(*position.resumed, position.numbers.step))
     plan.draft.epochs_trained, plan.draft.steps_trained = position.before

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearprop.arrays import Array
-from clearprop.errors import ClearpropError, DataError, OptionError, UnsupportedError
+from clearprop.errors import ClearpropError, DataError, FileFormatError, OptionError, UnsupportedError
 from clearprop.fitting.conditions import conditions_here, first_other
 from clearprop.io.strict_json import plain
 from clearprop.training.callbacks import Callback
-from clearprop.training.fingerprint import check_data, check_validation, fingerprint
+from clearprop.training.fingerprint import check_data, check_validation, digest, fingerprint, other_validation
 from clearprop.training.options import options_as_data
 from clearprop.training.position import Position, stateful
 
@@ -38,7 +37,7 @@ def describe_run(plan: FitPlan) -> dict[str, Any]:
         "targets": _as_data(data.targets.config()),
         **{name: _as_data(value) for name, value in options_as_data(options).items()},
         "groups": [
-            None if factors is None else _digest(factors) for factors in (options.scale, options.decay)
+            None if factors is None else digest(factors) for factors in (options.scale, options.decay)
         ],
         "metrics": [metric.name for metric in options.metrics],
         "callbacks": callbacks,
@@ -53,7 +52,24 @@ def _as_data(value: Any) -> Any:
     try:
         return plain(value, "an option")
     except ClearpropError:  # of a class of the user's own
+        return _named(value)
+
+
+def _named(value: Any) -> Any:
+    """Return what is no plain data as such, the same in every process: no address is part of it."""
+    if isinstance(value, list | tuple):
+        return [_as_data(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _as_data(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return [str(value.dtype), list(value.shape), digest(value)]
+    if isinstance(value, int | float | complex | bytes):
         return repr(value)
+    named = value if hasattr(value, "__qualname__") else type(value)
+    name = f"{named.__module__}.{named.__qualname__}"
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return name
+    return {"name": name, **{f.name: _as_data(getattr(value, f.name)) for f in dataclasses.fields(value)}}
 
 
 def _options_of(callback: Callback) -> dict[str, Any]:
@@ -62,16 +78,14 @@ def _options_of(callback: Callback) -> dict[str, Any]:
     return {name: _as_data(getattr(callback, name)) for name in names if hasattr(callback, name)}
 
 
-def _digest(values: Array) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
-
-
 def check_same(then: Mapping[str, Any], now: Mapping[str, Any], path: str, exact: bool) -> None:
     """Raise one sentence that names the first thing in which a fit is not the run of a checkpoint.
 
     Errors: `DataError` for other data; `OptionError` for another option; `UnsupportedError` where the bits
     cannot be had here, unless they need not be `exact`.
     """
+    if then.keys() != now.keys():
+        raise FileFormatError(f"{path} is not sound: it does not say what its run was, or says too much.")
     for name in then:
         if name not in ("data", "validation", "conditions", *_MAY_DIFFER):
             _check_option(name, then[name], now[name], path)
@@ -115,9 +129,8 @@ def _short(value: Any) -> str:
 
 
 def _check_validation(then: Any, now: Any, path: str) -> None:
-    if (then is None) != (now is None):
-        had = "had none" if then is None else "had some, and none are given here"
-        raise DataError(f"these are not the validation data of {path}: it {had}. Give the same as then.")
+    if then is not None and now is None:
+        raise other_validation(path, "it had some, and none are given here. Give the same as then")
     if now is not None:
         check_validation(then, now, path, True)
 

@@ -119,7 +119,8 @@ def first_difference(model: Model, data: Any) -> str | None:
     there = data if isinstance(data, dict) else {}
     if here == there:
         return None
-    theirs = there.get("layers", [])
+    theirs = there.get("layers")
+    theirs = theirs if isinstance(theirs, list) else []
     if len(theirs) != len(here["layers"]):
         return f"it has {len(theirs)} layers, here there are {len(here['layers'])}"
     pairs = [(f"layers[{i}]", *both) for i, both in enumerate(zip(theirs, here["layers"], strict=True), 1)]
@@ -133,7 +134,8 @@ def _differing(where: str, there: Any, here: dict[str, Any]) -> str:
     if not isinstance(there, dict) or there.get("name") != here["name"]:
         name = there.get("name") if isinstance(there, dict) else there
         return f"{where} is {name!r}, here {here['name']!r}"
-    option = next(key for key in {**here, **there} if here.get(key) != there.get(key))
+    both = {**here, **there}
+    option = next(key for key in both if key not in here or key not in there or here[key] != there[key])
     one, other = there.get(option), here.get(option)
     if isinstance(one, dict) and isinstance(other, dict) and one.get("name") != other.get("name"):
         one, other = one.get("name"), other.get("name")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clearprop.training.loop import TrainingRun
 
 __all__ = [
-    "Snapshot",
+    "LastFinite",
     "explain_divergence",
     "explain_first_pass",
     "explain_parameters",
@@ -40,7 +40,7 @@ _LARGE_TARGET = 1e6
 
 
 @dataclass
-class Snapshot:
+class LastFinite:
     """Where a run stood: everything needed to repeat the steps that came after."""
 
     theta: Array
@@ -56,7 +56,7 @@ class Snapshot:
     """From which batch on, which epoch and which state of the schedule held."""
 
     @classmethod
-    def take(cls, run: TrainingRun, now: float, slots: bool = True) -> Snapshot:
+    def take(cls, run: TrainingRun, now: float, slots: bool = True) -> LastFinite:
         """Return a copy of the run's position; without slots it tells the parameters only."""
         own = {name: slot.copy() for name, slot in run.slots.items()} if slots else {}
         state = run.state
@@ -135,7 +135,7 @@ def _finite(value: Any) -> bool:
     return not isinstance(value, np.ndarray) or bool(np.all(np.isfinite(value)))
 
 
-def explain_divergence(run: TrainingRun, snapshot: Snapshot) -> NoReturn:
+def explain_divergence(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
     """Repeat the steps since the snapshot on the batch rung, leave the last finite parameters, and raise.
 
     Errors: always `DivergenceError`, naming epoch, step, layer, quantity and the likely cause.
@@ -172,7 +172,7 @@ def _stepwise(run: TrainingRun) -> str:
     return ", ".join(sorted({type(c).__name__ for c in run.options.callbacks if c.every > 0}))
 
 
-def explain_step(run: TrainingRun, batch: Batch, snapshot: Snapshot) -> NoReturn:
+def explain_step(run: TrainingRun, batch: Batch, snapshot: LastFinite) -> NoReturn:
     """Raise for a batch whose cost is NaN or infinite at the parameters as they are, which stay.
 
     Errors: always `DivergenceError`, naming epoch, step, layer, quantity and the likely cause.
@@ -196,7 +196,7 @@ def explain_step(run: TrainingRun, batch: Batch, snapshot: Snapshot) -> NoReturn
     )
 
 
-def explain_parameters(run: TrainingRun, snapshot: Snapshot) -> NoReturn:
+def explain_parameters(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
     """Raise for parameters that an update made NaN or infinite, and leave those of the snapshot.
 
     Errors: always `DivergenceError`, naming epoch, step and layer.

@@ -12,7 +12,7 @@ from clearprop.arrays import Array
 from clearprop.errors import DataError
 from clearprop.training.data import Examples
 
-__all__ = ["check_data", "check_validation", "fingerprint"]
+__all__ = ["check_data", "check_validation", "digest", "fingerprint", "other_validation"]
 
 _CHUNK = 1 << 12
 
@@ -30,12 +30,13 @@ def fingerprint(examples: Examples) -> dict[str, Any]:
         "examples": len(examples),
         "features": int(examples.X.shape[1]),
         "X": rows.hexdigest(),
-        "y": _digest(examples.y),
-        "weights": None if examples.weights is None else _digest(examples.weights),
+        "y": digest(examples.y),
+        "weights": None if examples.weights is None else digest(examples.weights),
     }
 
 
-def _digest(values: Array) -> str:
+def digest(values: Array) -> str:
+    """Return the SHA-256 of an array's numbers."""
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
@@ -67,18 +68,23 @@ def check_validation(then: Mapping[str, Any] | None, now: Mapping[str, Any], pat
     """Raise `DataError` where these validation data are not those of the run."""
     X, y = ("X_val", "y_val") if given else ("X of the validation share", "y of the validation share")
     if then is None:
-        raise DataError(
-            f"these are not the validation data of {path}: it had none. Leave out X_val and y_val, or "
-            "validation_fraction; resume takes X_val and y_val of its own."
+        raise other_validation(
+            path,
+            "it had none. Leave out X_val and y_val, or validation_fraction; resume takes X_val and y_val of "
+            "its own",
         )
     if now["examples"] != then["examples"]:
-        raise DataError(
-            f"these are not the validation data of {path}: it had {then['examples']} examples for it, "
-            f"{X} has {now['examples']}. Give the same as to fit."
-        )
+        had = f"it had {then['examples']} examples for it, {X} has {now['examples']}"
+        raise other_validation(path, f"{had}. Give the same as to fit")
     for key, name in (("features", X), ("X", X), ("y", y)):
         if now[key] != then[key]:
-            raise DataError(
-                f"these are not the validation data of {path}: {name} differs from what it measured (SHA-256 "
-                "of the numbers as the network reads them). Give the same, in the same order."
+            raise other_validation(
+                path,
+                f"{name} differs from what it measured (SHA-256 of the numbers as the network reads them). "
+                "Give the same, in the same order",
             )
+
+
+def other_validation(path: str, why: str) -> DataError:
+    """Return the error that says that validation data are not those of the run."""
+    return DataError(f"these are not the validation data of {path}: {why}.")

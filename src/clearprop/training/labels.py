@@ -11,7 +11,7 @@ from clearprop.arrays import Array
 from clearprop.errors import DataError, DTypeError, ShapeError
 from clearprop.training.features import check_sparse, is_sparse
 
-__all__ = ["as_targets", "family", "plain_values"]
+__all__ = ["as_targets", "check_has_order", "family", "filled_up", "plain_values"]
 
 _FAMILIES = {**dict.fromkeys("biuf", "numbers"), "U": "text"}
 
@@ -137,3 +137,37 @@ def _is_missing(value: Any) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, numbers.Real) and value != value
+
+
+def check_has_order(y: Array, where: str) -> None:
+    """Raise `DataError` for labels in text: their order is not that of the alphabet."""
+    if family(y) != "numbers":
+        shown = ", ".join(repr(label) for label in np.unique(y)[:6].tolist())
+        raise DataError(
+            f"{where} holds text such as {shown}, and the output layer needs the classes in their order. "
+            "List them from the lowest to the highest in Network(…, classes=[…])."
+        )
+
+
+def filled_up(labels: tuple[Any, ...], n_out: int, may_fill: bool, where: str) -> tuple[Any, ...]:
+    """Return 0 … n_out - 1 when the labels are among those: a class missing from y keeps its place."""
+    if len(labels) > n_out:
+        raise ShapeError(
+            f"{where} holds {len(labels)} classes; the last layer has {n_out} outputs. Give the last layer "
+            f"{len(labels)} outputs, or leave its size out."
+        )
+    whole = all(isinstance(x, int | float) and not isinstance(x, bool) and x == int(x) for x in labels)
+    if may_fill and whole and min(labels) >= 0 and max(labels) < n_out:
+        return tuple(type(labels[0])(i) for i in range(n_out))
+    if may_fill and whole:
+        odd = max(labels) if max(labels) >= n_out else min(labels)
+        raise DataError(
+            f"{where} holds the label {odd!r}; with {n_out} outputs whole-number labels must lie in "
+            f"0 … {n_out - 1}, or there must be {n_out} different ones. List all labels in Network(…, "
+            "classes=[…])."
+        )
+    raise DataError(
+        f"{where} holds {len(labels)} classes; the last layer has {n_out} outputs. Give the last layer "
+        f"{len(labels)} "
+        "outputs, leave its size out, or list all labels in Network(…, classes=[…])."
+    )

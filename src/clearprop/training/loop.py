@@ -25,7 +25,7 @@ from clearprop.model import Draws, Gradient, Model, State
 from clearprop.training.batches import Batch, Batches, Orders, weighed
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
-from clearprop.training.divergence import Snapshot, explain_divergence
+from clearprop.training.divergence import LastFinite, explain_divergence
 from clearprop.training.epoch_row import epoch_row, penalty_of
 from clearprop.training.evaluations import Evaluations
 from clearprop.training.features import all_finite
@@ -34,7 +34,7 @@ from clearprop.training.interrupt import InterruptGuard
 from clearprop.training.measure import Recent, Tally, join, join_records, step_sums
 from clearprop.training.minimization import minimize
 from clearprop.training.options import FitOptions
-from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_row_norms
+from clearprop.training.penalties import clip_by_norm, clip_by_value, limit_norms
 from clearprop.training.position import Keeper, Position
 from clearprop.training.seen import Seen
 from clearprop.training.targets import Targets
@@ -115,7 +115,7 @@ class TrainingRun:
 
     def run(self) -> History:
         """Train and return the history. Ctrl-C ends it after the step at hand: KeyboardInterrupt."""
-        self.started = self._called = time.perf_counter()
+        self.started = self.called = time.perf_counter()
         self.slots = self.options.optimizer.init(self.state.theta.size, self.state.theta.dtype)
         self.schedule_state = self.options.schedule.start() if self.options.schedule else {}
         self.eta = self.options.optimizer.eta
@@ -125,7 +125,7 @@ class TrainingRun:
         self._nowhere = None if self.model.is_random else Draws(self.seed, 0, np.empty(0, np.intp))
         self._stepwise = [c for c in self.options.callbacks if c.every > 0]
         self.recent = Recent(ROLLING_EXAMPLES)
-        self._snapshot: Snapshot | None = None
+        self._snapshot: LastFinite | None = None
         if self.begin is not None:
             self.begin.place(self)
         self._whole_runs = whole_runs_of(self)
@@ -155,6 +155,8 @@ class TrainingRun:
                         ends.callback(callback.on_fit_end, self)
                 self._whole_runs = None  # which refers to us: its copies of the data go now, not at some time
         guard.raise_if_stopped()
+        if self.keeper is not None:
+            self.keeper.finish()
         return self.history
 
     def tell(self, hook: str, *args: Any) -> None:
@@ -203,11 +205,8 @@ class TrainingRun:
             )
         self.end_epoch(tally)
         if not self._kept_at_cut:
-            self.offer_position(epoch_ended=True, ended=bool(self.stop_reason) or self._is_last)
-
-    @property
-    def _is_last(self) -> bool:
-        return self.epoch >= self.options.epochs
+            is_last = self.epoch >= self.options.epochs
+            self.offer_position(epoch_ended=True, ended=bool(self.stop_reason) or is_last)
 
     def offer_position(
         self, tally: Tally | None = None, *, epoch_ended: bool = False, ended: bool = False
@@ -232,7 +231,7 @@ class TrainingRun:
         """Do the steps of a block, then measure them together; return whether there may be more."""
         begun = time.perf_counter()
         if self._snapshot is None or self._snapshot.is_due(begun):
-            self._snapshot = Snapshot.take(self, begun)
+            self._snapshot = LastFinite.take(self, begun)
         self._snapshot.mark(self)
         # Only targets and outputs are kept: the rows of X stay in the processor's cache for one step.
         outputs: list[Any] = []
@@ -264,7 +263,7 @@ class TrainingRun:
 
     def watch_time(self, now: float) -> None:
         """Stop if the time limit has passed."""
-        if self.options.time_limit is not None and now - self._called >= self.options.time_limit:
+        if self.options.time_limit is not None and now - self.called >= self.options.time_limit:
             self.stop("time limit")
 
     def again(self, item: Any) -> Batch:
@@ -313,7 +312,7 @@ class TrainingRun:
             decay_mask=options.decay,
         )
         if options.max_norm is not None:
-            self._limit_norms(options.max_norm)
+            limit_norms(self.model.layout, state.theta, options.scale, options.max_norm)
         if result.buffers is not state.buffers:
             state.buffers[:] = result.buffers
 
@@ -342,12 +341,6 @@ class TrainingRun:
             steps_per_epoch=per_epoch,
             state=self.schedule_state,
         )
-
-    def _limit_norms(self, limit: float) -> None:
-        scale = self.options.scale
-        for entry in self.model.layout.entries:
-            if entry.name == "W" and (scale is None or scale[entry.offset] != 0):
-                limit_row_norms(self.state.theta[entry.block].reshape(entry.shape), limit)
 
     def measure(self, outputs: list[Any], targets: list[Array], weights: Array | None, tally: Tally) -> None:
         """Compute costs and accuracy of a block's examples as they were when seen; stop if one diverged."""

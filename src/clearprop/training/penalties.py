@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from clearprop.checks import check_choice, check_number
 from clearprop.errors import OptionError
 from clearprop.registry import Described, Registry
 
-__all__ = ["Penalty", "clip_by_norm", "clip_by_value", "limit_row_norms", "norm", "penalties"]
+if TYPE_CHECKING:
+    from clearprop.model import Layout
+
+__all__ = ["Penalty", "clip_by_norm", "clip_by_value", "limit_norms", "limit_row_norms", "norm", "penalties"]
 
 _LARGEST = 1e15  # its square, times 1e8 parameters, is still a float32
 
@@ -166,6 +169,13 @@ def clip_by_value(gradient: Array, limit: float) -> float:
     before = norm(gradient)
     np.clip(gradient, -float(limit), float(limit), out=gradient)
     return before
+
+
+def limit_norms(layout: Layout, theta: Array, scale: Array | None, limit: float) -> None:
+    """Do `limit_row_norms` for every W in theta that is not frozen (`scale` 0)."""
+    for entry in layout.entries:
+        if entry.name == "W" and (scale is None or scale[entry.offset] != 0):
+            limit_row_norms(theta[entry.block].reshape(entry.shape), limit)
 
 
 def limit_row_norms(W: Array, max_norm: float) -> Array:

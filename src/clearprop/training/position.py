@@ -36,6 +36,9 @@ class Keeper(Protocol):
     def keep(self, position: Position) -> None:
         """Keep a position, before this returns: its arrays are the run's own memory."""
 
+    def finish(self) -> None:
+        """Raise what kept the last position from being kept, if anything did; called after training."""
+
 
 @dataclass(frozen=True)
 class Position:

@@ -16,7 +16,7 @@ from clearprop.arrays import Array
 from clearprop.checks import as_choice, as_flag, as_number, as_whole
 from clearprop.costs import Cost
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError
-from clearprop.training.labels import as_targets, family, plain_values
+from clearprop.training.labels import as_targets, check_has_order, family, filled_up, plain_values
 
 __all__ = ["TASKS", "Targets", "check_classes"]
 
@@ -71,7 +71,7 @@ class Targets:
         dtype = given.dtype.str if given.dtype.kind in "SU" else given.dtype.name
         low = _low(cost, activation)
         if activation is not None and activation.ordered and classes is None and task != "regression":
-            _check_has_order(values, where)
+            check_has_order(values, where)
         several = cost.outputs_per_target
         if several > 1 and n_out not in (None, several):
             raise ShapeError(
@@ -108,7 +108,7 @@ class Targets:
                 )
             return cls("binary", 1, labels, low, True, dtype)
         if n_out is not None and len(labels) != n_out:
-            labels = _filled_up(labels, n_out, classes is None, where)
+            labels = filled_up(labels, n_out, classes is None, where)
         return cls("classes", len(labels), labels, low, True, dtype)
 
     @classmethod
@@ -336,16 +336,6 @@ def _low(cost: Cost, activation: ActivationFunction | None) -> float:
     return -1.0 if cost.targets == "real" and below == -above and math.isfinite(above) else 0.0
 
 
-def _check_has_order(y: Array, where: str) -> None:
-    """Raise `DataError` for labels in text: their order is not that of the alphabet."""
-    if family(y) != "numbers":
-        shown = ", ".join(repr(label) for label in np.unique(y)[:6].tolist())
-        raise DataError(
-            f"{where} holds text such as {shown}, and the output layer needs the classes in their order. "
-            "List them from the lowest to the highest in Network(…, classes=[…])."
-        )
-
-
 def _means_labels(
     y: Array, cost: Cost, n_out: int | None, activation: ActivationFunction | None, task: str | None
 ) -> bool:
@@ -369,30 +359,6 @@ def _means_labels(
     if activation is not None and activation.name == "sigmoid":
         return y.dtype.kind in "iu" and bool(np.all((y == 0) | (y == 1)))
     return False
-
-
-def _filled_up(labels: tuple[Any, ...], n_out: int, may_fill: bool, where: str) -> tuple[Any, ...]:
-    """Return 0 … n_out - 1 when the labels are among those: a class missing from y keeps its place."""
-    if len(labels) > n_out:
-        raise ShapeError(
-            f"{where} holds {len(labels)} classes; the last layer has {n_out} outputs. Give the last layer "
-            f"{len(labels)} outputs, or leave its size out."
-        )
-    whole = all(isinstance(x, int | float) and not isinstance(x, bool) and x == int(x) for x in labels)
-    if may_fill and whole and min(labels) >= 0 and max(labels) < n_out:
-        return tuple(type(labels[0])(i) for i in range(n_out))
-    if may_fill and whole:
-        odd = max(labels) if max(labels) >= n_out else min(labels)
-        raise DataError(
-            f"{where} holds the label {odd!r}; with {n_out} outputs whole-number labels must lie in "
-            f"0 … {n_out - 1}, or there must be {n_out} different ones. List all labels in Network(…, "
-            "classes=[…])."
-        )
-    raise DataError(
-        f"{where} holds {len(labels)} classes; the last layer has {n_out} outputs. Give the last layer "
-        f"{len(labels)} "
-        "outputs, leave its size out, or list all labels in Network(…, classes=[…])."
-    )
 
 
 def _as_dtype(rows: Array, dtype: Any, where: str) -> Array:

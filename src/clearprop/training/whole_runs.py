@@ -15,7 +15,7 @@ from clearprop.errors import DivergenceError
 from clearprop.training.batches import Batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
-from clearprop.training.divergence import Snapshot, explain_parameters, explain_step
+from clearprop.training.divergence import LastFinite, explain_parameters, explain_step
 from clearprop.training.features import all_finite, is_sparse
 from clearprop.training.measure import Tally, step_sizes
 from clearprop.training.weights import mean_one_in_steps
@@ -129,7 +129,7 @@ class WholeRuns:
         self._stepwise = [c for c in run.options.callbacks if c.every > 0]
         self._looks = any(c.reads_theta and _overrides(c, "on_progress") for c in run.options.callbacks)
         self._others_run = _others_run_between_epochs(run)
-        self._snapshot: Snapshot | None = None
+        self._snapshot: LastFinite | None = None
         self._in_memory = None if run.examples is None else _in_memory(run.examples)
 
     def epoch(self, tally: Tally) -> None:
@@ -211,7 +211,7 @@ class WholeRuns:
         if self._snapshot is None or self._snapshot.is_due(now):
             self._exchange.show()
             self._check_finite()
-            self._snapshot = Snapshot.take(self._run, now, slots=False)
+            self._snapshot = LastFinite.take(self._run, now, slots=False)
         taken = self._steps(lot, at, tally)
         self._run.watch_time(time.perf_counter())
         return taken
@@ -256,7 +256,7 @@ class WholeRuns:
 
     def _seconds_left(self, now: float) -> float:
         limit = self._run.options.time_limit
-        return _RUN_SECONDS if limit is None else min(_RUN_SECONDS, max(0.0, self._run.started + limit - now))
+        return _RUN_SECONDS if limit is None else min(_RUN_SECONDS, max(0.0, self._run.called + limit - now))
 
     def _count(self, lot: _Lot, order: Array, result: Steps, outputs: Array | None, tally: Tally) -> None:
         """Add what a run of steps gave to the epoch's sums and the rolling figures, and call the hooks."""
