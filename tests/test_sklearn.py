@@ -206,14 +206,14 @@ def test_a_batch_larger_than_the_data_is_clipped() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there a process cannot send itself SIGINT alone")
 def test_ctrl_c_keeps_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    end_epoch = TrainingRun._end_epoch
+    end_epoch = TrainingRun.end_epoch
 
     def interrupted(run: TrainingRun, tally: Any) -> None:
         end_epoch(run, tally)
         if run.epoch == 3:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(TrainingRun, "_end_epoch", interrupted)
+    monkeypatch.setattr(TrainingRun, "end_epoch", interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model = MLPClassifier(4, random_state=0).fit(X, Y)
     assert 3 <= model.n_iter_ <= 4
