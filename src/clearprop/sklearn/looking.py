@@ -14,6 +14,7 @@ from clearprop.arrays import Array
 from clearprop.lazy import Lazy
 from clearprop.sklearn.building import optimizer_of
 from clearprop.sklearn.parameters import is_stochastic
+from clearprop.training.data import is_sparse
 
 if TYPE_CHECKING:
     from clearprop import notebook
@@ -67,7 +68,7 @@ class Looking:
         row = self._checked(rows[None] if rows.ndim == 1 else x)
         if y is None and is_classifier(self):
             y = self.predict(row)
-        return network.explain(row, y, layer, **options)
+        return network.explain(row, _as_networks(network, y), layer, **options)
 
     def diagnose(self, X: Any, y: Any, **options: Any) -> Diagnosis:
         """Look for what keeps the network from learning: findings, each with evidence and one thing to try.
@@ -87,7 +88,7 @@ class Looking:
         if is_stochastic(self):
             options = {"optimizer": optimizer_of(self), **options}
         rows = self._checked(X, ensure_all_finite=False)  # NaN is a finding
-        return network.diagnose(rows, y, **options)
+        return network.diagnose(rows, _as_networks(network, y), **options)
 
     def _synced_for_use(self) -> Network:
         check_is_fitted(self)
@@ -100,3 +101,12 @@ class Looking:
         """Return scikit-learn's diagram and, after a fit, the architecture and the curves."""
         shown: str = estimator_html_repr(self)
         return shown + notebook.network_html(self._synced()) if hasattr(self, "network_") else shown
+
+
+def _as_networks(network: Network, y: Any) -> Any:
+    """Return targets as the network takes them: of several labels, "no" is -1 for a cost of margins."""
+    targets = network.targets
+    if y is None or targets is None or targets.kind != "multilabel" or targets.low == 0:
+        return y
+    rows = y.toarray() if is_sparse(y) else np.asarray(y)
+    return np.where(rows == 1, 1.0, targets.low)

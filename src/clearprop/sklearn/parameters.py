@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Opt
 from clearprop.activations import ActivationFunction, activations
 from clearprop.costs import Cost, costs
 from clearprop.engines import engine_names
-from clearprop.errors import OptionError, did_you_mean
+from clearprop.errors import OptionError, did_you_mean, one_of
 from clearprop.optimizers import Optimizer, optimizers
 from clearprop.registry import Registry
 from clearprop.schedules import Schedule, schedules
@@ -39,15 +39,18 @@ _DEFAULT_SIZES = (100,)
 
 
 class Known(StrOptions):  # type: ignore[misc]
-    """A name of a registry, an alias too, or one of scikit-learn's own; in messages and hints the names."""
+    """A name of a registry, an alias too, or one of scikit-learn's own; messages list the names in order."""
 
-    def __init__(self, registry: Registry[Any], own: Iterable[str] = ()) -> None:
+    def __init__(self, registry: Registry[Any] | tuple[str, ...], own: Iterable[str] = ()) -> None:
         super().__init__({*own, *registry})
         self.registry = registry
 
     def is_satisfied_by(self, val: Any) -> bool:
         """Return whether this is such a name."""
         return super().is_satisfied_by(val) or (isinstance(val, str) and val in self.registry)
+
+    def __str__(self) -> str:
+        return f"a str among {{{one_of(sorted(self.options))}}}"
 
 
 CONSTRAINTS: dict[str, Any] = {
@@ -57,7 +60,7 @@ CONSTRAINTS: dict[str, Any] = {
         ActivationFunction,
         "array-like",
     ],
-    "solver": [StrOptions({"lbfgs", *STOCHASTIC}), Optimizer],
+    "solver": [Known((), ("lbfgs", *STOCHASTIC)), Optimizer],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
@@ -82,7 +85,7 @@ CONSTRAINTS: dict[str, Any] = {
     "n_layers": [Interval(Integral, 0, None, closed="left"), None],
     "width": [Interval(Integral, 1, None, closed="left"), None],
     "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
-    "normalization": [StrOptions({"batch", "layer"}), None],
+    "normalization": [Known((), ("batch", "layer")), None],
     "residual": ["boolean"],
     "schedule": [Known(schedules), Schedule, None],
     "dtype": [StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64}), np.dtype, None],
