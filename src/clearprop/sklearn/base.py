@@ -51,6 +51,8 @@ def has_partial_fit(estimator: Any) -> bool:
 class BaseMLP(Looking, BaseEstimator, ABC):  # type: ignore[misc]
     """What the classifier and the regressor share. Use `MLPClassifier` or `MLPRegressor`."""
 
+    coefs_: list[Array]
+    intercepts_: list[Array]
     _parameter_constraints: dict[str, Any] = CONSTRAINTS  # read from the class
 
     # -- what the two classes say ----------------------------------------------------------------------

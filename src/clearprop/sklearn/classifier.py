@@ -251,7 +251,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`."""
         probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
+        return np.log(probabilities, out=probabilities)  # type: ignore[no-any-return]
 
     # -- for the course of a fit -----------------------------------------------------------------------
 
