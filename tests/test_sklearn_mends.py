@@ -207,3 +207,84 @@ def test_weights_whose_sum_is_zero(solver: str) -> None:
 def test_the_table_of_names_does_without_scikit_learn() -> None:
     code = "import sys, clearprop.interchange.scikit; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- layers that scikit-learn does not have ----------------------------------------------------------------
+
+BLOCKS: dict[str, dict[str, Any]] = {
+    "normalized": {"normalization": "batch"},
+    "residual": {"residual": True},
+    "both": {"normalization": "layer", "residual": True, "dropout": 0.1},
+    "a list": {"hidden_layer_sizes": (5, 4), "activation": ["prelu", "tanh"]},
+    "dropout": {"dropout": 0.2},
+    "another cost": {"loss": "quadratic"},
+}
+
+
+def beyond(name: str, **options: Any) -> Any:
+    """Return a classifier that has been fitted to float32 rows."""
+    model = MLPClassifier(
+        **{"hidden_layer_sizes": 5, "max_iter": 3, "random_state": 0, **BLOCKS[name], **options}
+    )
+    return fitted(model, X.astype(np.float32), Y)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_any_layers_go_on_in_another_dtype(name: str) -> None:
+    model = beyond(name)
+    before, old = model.predict_proba(X), model.network_
+    model.coefs_[-1] = model.coefs_[-1].astype(np.float64)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    assert (old.dtype, model.network_.dtype) == (np.float32, np.float64)
+    np.testing.assert_array_equal(model.network_.theta, old.theta)
+    np.testing.assert_array_equal(model.network_.buffers, old.buffers)
+    assert model.network_.cost == old.cost
+    assert np.shares_memory(model.coefs_[-1], model.network_.theta)
+
+
+def test_a_dtype_that_is_asked_for_holds_for_parameters_too() -> None:
+    model = beyond("residual", dtype="float32")
+    model.coefs_[0] = model.coefs_[0].astype(np.float64)
+    assert model.predict_proba(X).dtype == np.float32
+    assert model.set_params(dtype="float64").predict_proba(X).dtype == np.float64
+    assert model.coefs_[0].dtype == model.network_.dtype == np.float64
+
+
+@pytest.mark.parametrize("name", ["normalized", "residual", "both"])
+def test_blocks_stay_as_they_were_built(name: str) -> None:
+    model = beyond(name)
+    before, network = model.predict_proba(X), model.network_
+    np.testing.assert_array_equal(model.set_params(activation="tanh").predict_proba(X), before)
+    assert model.network_ is network
+
+
+@pytest.mark.parametrize("name", ["a list", "dropout"])
+def test_dense_layers_take_another_activation(name: str) -> None:
+    model = beyond(name, warm_start=True)
+    before = model.predict_proba(X)
+    assert not np.allclose(model.set_params(activation="tanh").predict_proba(X), before)
+    names = [layer.activation.name for layer in model.network_.layers if isinstance(layer, cp.Dense)]
+    assert names == ["tanh"] * (len(names) - 1) + ["softmax"]
+    model.partial_fit(X.astype(np.float32), Y)
+    assert np.isfinite(model.network_.theta).all()
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_any_layers_come_in(name: str) -> None:
+    model = beyond(name)
+    ours = cp.from_sklearn(model)
+    np.testing.assert_array_equal(
+        ours.predict_proba(X.astype(np.float32)), model.predict_proba(X.astype(np.float32))
+    )
+    assert ours.cost == model.network_.cost
+    assert not np.shares_memory(ours.theta, model.network_.theta)
+
+
+def test_a_part_that_diverges_is_told() -> None:
+    model = MLPClassifier(5, solver="sgd", learning_rate_init=1e200, early_stopping=True, random_state=0)
+    held = {"X_val": X[:50], "y_val": Y[:50]}
+    model.partial_fit(X, Y, classes=[0, 1, 2], **held)
+    with pytest.raises(ValueError, match="non-finite parameter weights"):
+        model.partial_fit(X, Y, **held)
+    assert (model.n_iter_, len(model.validation_scores_)) == (1, 2)
+    assert np.isnan(model.loss_)

@@ -77,17 +77,29 @@ def from_sklearn(model: Any) -> Network:
     kind = _kind(mlp)
     if not hasattr(mlp, "coefs_"):
         raise NotInitializedError(f"this {kind} has not been fitted. Call its fit first.")
+    network = _as_fitted(mlp) if hasattr(mlp, "network_") else _network_of(mlp)
+    network.preprocessing = _scaling(scalers)
+    network.penalty = Penalty(l2=float(mlp.alpha), divide_by="batch")
+    names = getattr(steps[0], "feature_names_in_", None)
+    if names is not None:
+        network.extra = {"data": {"feature_names": [str(name) for name in names]}}
+    return network
+
+
+def _as_fitted(mlp: Any) -> Network:
+    """Return a copy of the network in one of clearprop's own, which may have any layers and any cost."""
+    network: Network = mlp._synced().copy()
+    return network
+
+
+def _network_of(mlp: Any) -> Network:
     functions = [mlp.activation] * (len(mlp.coefs_) - 1) + [mlp.out_activation_]
     pieces = [
         Piece(Dense(W.shape[1], ACTIVATIONS[f], n_in=W.shape[0]), {"W": W.T, "b": b}, f"coefs_[{i}]")
         for i, (W, b, f) in enumerate(zip(mlp.coefs_, mlp.intercepts_, functions, strict=True))
     ]
-    network = assemble(pieces, cost=COSTS[mlp.out_activation_], preprocessing=_scaling(scalers))
+    network = assemble(pieces, cost=COSTS[mlp.out_activation_])
     network.targets = _targets(mlp, network)
-    network.penalty = Penalty(l2=float(mlp.alpha), divide_by="batch")
-    names = getattr(steps[0], "feature_names_in_", None)
-    if names is not None:
-        network.extra = {"data": {"feature_names": [str(name) for name in names]}}
     return network
 
 

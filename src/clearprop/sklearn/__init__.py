@@ -2,11 +2,14 @@
 
 ``from clearprop.sklearn import MLPClassifier`` in the place of ``from sklearn.neural_network import …``:
 parameters, attributes, methods, warnings and, with the same `random_state`, the loss curve are
-scikit-learn's.
+scikit-learn's. Beyond that they take what clearprop's networks take: see docs/sklearn.md.
 
     classifier.py   MLPClassifier
     regressor.py    MLPRegressor
     base.py         the course of a fit
+    looking.py      embed, explain, diagnose, the view in notebooks
+    parameters.py   what each parameter may be, and what goes together
+    classes.py      what a classifier's loss means for its classes
     building.py     layers, cost and optimiser of an estimator's parameters
     drawing.py      initial weights, orders and splits, drawn as scikit-learn draws them
     course.py       what happens after each epoch: losses, scores, rates, when to stop

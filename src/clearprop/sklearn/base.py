@@ -5,74 +5,55 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import Any, NoReturn
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from clearprop.arrays import Array
-from clearprop.engines import engine_names
+from clearprop.costs import Cost
 from clearprop.errors import DivergenceError
-from clearprop.interchange.scikit import HIDDEN
 from clearprop.network import Network
 from clearprop.sklearn import building
 from clearprop.sklearn.course import Course, Pace
-from clearprop.sklearn.drawing import initial_parameters, split
+from clearprop.sklearn.drawing import split
+from clearprop.sklearn.looking import Looking
 from clearprop.sklearn.minimizing import Objective, minimize
 from clearprop.sklearn.outputs import network_outputs
+from clearprop.sklearn.parameters import (
+    CONSTRAINTS,
+    SCIKIT_LEARNS_LOSSES,
+    check_together,
+    hidden_sizes,
+    is_stochastic,
+    nearest_name,
+)
 from clearprop.sklearn.running import Asked, Data, engine_of, start_run
 from clearprop.training.data import Examples
 from clearprop.training.penalties import Penalty
 
-__all__ = ["STOCHASTIC", "BaseMLP", "is_stochastic"]
-
-STOCHASTIC = ("sgd", "adam")
-"""The solvers that take one batch after the other."""
+__all__ = ["BaseMLP", "has_partial_fit"]
 
 
-def is_stochastic(estimator: Any) -> bool:
+def has_partial_fit(estimator: Any) -> bool:
     """Return True if an estimator has `partial_fit`. Errors: `AttributeError` if its solver has none."""
-    if estimator.solver not in STOCHASTIC:
+    if not is_stochastic(estimator):
         raise AttributeError(
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
 
 
-class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
+class BaseMLP(Looking, BaseEstimator, ABC):  # type: ignore[misc]
     """What the classifier and the regressor share. Use `MLPClassifier` or `MLPRegressor`."""
 
-    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012  # scikit-learn reads it from the class
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(HIDDEN))],
-        "solver": [StrOptions({"lbfgs", *STOCHASTIC})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "engine": [StrOptions({"auto", *engine_names()})],
-    }
+    coefs_: list[Array]
+    intercepts_: list[Array]
+    _parameter_constraints: dict[str, Any] = CONSTRAINTS  # read from the class
 
     # -- what the two classes say ----------------------------------------------------------------------
 
@@ -81,12 +62,20 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         """Return X and y as scikit-learn validates them; y as the rows or numbers that are trained on."""
 
     @abstractmethod
-    def _out_activation(self) -> str:
-        """Return scikit-learn's name of the output activation for the targets at hand."""
+    def _cost(self) -> Cost:
+        """Return the cost for the targets at hand."""
 
     @abstractmethod
-    def _labels(self) -> Array | None:
-        """Return the classes, None for numbers."""
+    def _out_activation(self) -> str:
+        """Return the output activation for the targets at hand, by scikit-learn's name where it has one."""
+
+    @abstractmethod
+    def _labels(self) -> tuple[Sequence[Any] | None, str]:
+        """Return the classes in the order of the outputs and their dtype; None for numbers."""
+
+    @abstractmethod
+    def _rows(self, y: Array) -> Array:
+        """Return validated targets as rows (n, n_out) for the cost."""
 
     @abstractmethod
     def _decode(self, outputs: Array) -> Array:
@@ -99,21 +88,24 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     # -- the course of a fit ---------------------------------------------------------------------------
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, asked: Asked, incremental: bool) -> Any:
-        asked.check(self, self.solver in STOCHASTIC)
-        hidden = self._hidden_sizes()
+        check_together(self)
+        asked.check(self, is_stochastic(self))
+        hidden_sizes(self)
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        X = self._as_dtype(X)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X)
         weights = self._weighed(y, weights, X.dtype)
         data = Data(X, y.reshape(-1, 1) if y.ndim == 1 else y, weights)
-        self.n_outputs_ = data.y.shape[1]
+        self.n_outputs_ = self._rows(data.y[:1]).shape[1]
         self._random_state = check_random_state(self.random_state)
-        sizes = [X.shape[1], *hidden, self.n_outputs_]
         if first_pass:
-            self._initialize(sizes, X.dtype)
-        network = self._network_for(sizes, first_pass)
-        network.targets = building.targets_of(self, self._labels())
-        if self.solver in STOCHASTIC:
+            self._forget()
+        network = self._network_for(X, first_pass, incremental)
+        network.targets = building.targets_of(self, *self._labels())
+        if not isinstance(self.loss, str) or self.loss not in SCIKIT_LEARNS_LOSSES:
+            network.cost.check_targets(self._rows(data.y))
+        if is_stochastic(self):
             self._fit_stochastic(network, data, asked, incremental)
         else:
             self._fit_lbfgs(network, data)
@@ -121,21 +113,15 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             _raise_non_finite()
         return self
 
-    def _hidden_sizes(self) -> list[int]:
-        given = self.hidden_layer_sizes
-        sizes = list(given) if hasattr(given, "__iter__") else [given]
-        if np.any(np.array(sizes) <= 0):
-            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return sizes
+    def _as_dtype(self, X: Any) -> Any:
+        return X if self.dtype is None else X.astype(self.dtype, copy=False)
 
-    def _initialize(self, sizes: Sequence[int], dtype: Any) -> None:
-        """Draw the initial parameters, and forget earlier fits."""
+    def _forget(self) -> None:
+        """Forget earlier fits."""
         self.n_iter_ = self.t_ = 0
-        self.n_layers_ = len(sizes)
+        self.n_layers_ = len(hidden_sizes(self)) + 2
         self.out_activation_ = self._out_activation()
-        factor = building.init_factor(self)
-        self.coefs_, self.intercepts_ = initial_parameters(self._random_state, sizes, factor, dtype)
-        if self.solver in STOCHASTIC:
+        if is_stochastic(self):
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
             early = self.early_stopping
@@ -143,31 +129,35 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
             self.validation_scores_: list[float] | None = [] if early else None
             self.best_validation_score_ = -np.inf if early else None
 
-    def _network_for(self, sizes: Sequence[int], first_pass: bool) -> Network:
+    def _network_for(self, X: Any, first_pass: bool, incremental: bool) -> Network:
         """Return the network that `coefs_` and `intercepts_` are views of; made where there is none yet."""
+        n_in, n_out = X.shape[1], self.n_outputs_
         if not first_pass and hasattr(self, "network_"):
-            # As in scikit-learn, where the best parameters are the very arrays that a warm start changes.
-            self._best_theta: Array | None = None
+            if not incremental:
+                # As in scikit-learn, where the best parameters are the very arrays that a warm start changes.
+                self._best: tuple[Array, Array] | None = None
             return self._synced(self.solver == "lbfgs")
-        # SciPy's L-BFGS computes in float64, and so does all of this solver.
-        dtype = np.float64 if self.solver == "lbfgs" else np.result_type(*self.coefs_)
-        network = self._build(sizes, dtype)
-        self._best_theta = network.theta.copy()
-        return network
-
-    def _build(self, sizes: Sequence[int], dtype: Any) -> Network:
-        """Make the network that computes with `coefs_` and `intercepts_`, and make these its views."""
-        network = building.build_network(self, sizes, dtype)
-        building.place_parameters(network, self.coefs_, self.intercepts_)
+        if first_pass:
+            # SciPy's L-BFGS computes in float64, and so does all of this solver.
+            dtype = X.dtype if is_stochastic(self) else np.dtype(np.float64)
+            # Drawn in the dtype of the rows, as scikit-learn's are, whatever is computed in.
+            network = building.draw_network(self, n_in, n_out, dtype, X.dtype, self._random_state)
+        else:
+            network = building.build_network(self, n_in, n_out, np.result_type(*self.coefs_))
+            building.place_parameters(network, self.coefs_, self.intercepts_)
         self.network_ = network
+        self._best = self._now()
         self._expose()
         return network
+
+    def _now(self) -> tuple[Array, Array]:
+        """Return copies of the parameters and of the running statistics as they are."""
+        return self.network_.theta.copy(), self.network_.buffers.copy()
 
     def _expose(self) -> None:
         """Make `coefs_` and `intercepts_` views of the network's parameters."""
         network = self.network_
-        layers = range(1, len(network.layers) + 1)
-        self._views = [network.W[i].T for i in layers], [network.b[i] for i in layers]
+        self._views = [W.T for W in network.W.values()], list(network.b.values())
         self.coefs_, self.intercepts_ = list(self._views[0]), list(self._views[1])
 
     def _synced(self, in_float64: bool = False) -> Network:
@@ -178,12 +168,15 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         """
         network: Network = self.network_
         held = [np.asarray(array).dtype for array in (*self.coefs_, *self.intercepts_)]
-        alone = not in_float64 and np.result_type(*held) == np.float32
+        alone = not in_float64 and np.result_type(*([self.dtype] if self.dtype else held)) == np.float32
         dtype = np.dtype(np.float32 if alone else np.float64)
         if network.dtype != dtype or not building.has_activation(network, self.activation):
-            sizes = [network.model.n_in, *(len(network.b[i]) for i in range(1, len(network.layers) + 1))]
-            building.carry_over(network, self._build(sizes, dtype))
-            return self.network_
+            self.network_ = building.rebuild(network, self.activation, dtype)
+            building.place_parameters(self.network_, self.coefs_, self.intercepts_)
+            self._expose()
+            if self.network_.n_parameters != network.n_parameters:
+                self.__dict__.pop("_optimizer", None)  # what it remembers is of other parameters
+            network = self.network_
         network.engine = self.engine
         for given, views in zip((self.coefs_, self.intercepts_), self._views, strict=True):
             for i, view in enumerate(views):
@@ -195,17 +188,21 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     # -- stochastic solvers ----------------------------------------------------------------------------
 
     def _fit_stochastic(self, network: Network, data: Data, asked: Asked, incremental: bool) -> None:
+        if self.early_stopping and incremental and asked.X_val is None:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True without X_val and y_val: what comes later "
+                "cannot be split off now. Give them in every call."
+            )
         if not incremental or not hasattr(self, "_optimizer"):
-            rule = self.learning_rate if self.solver == "sgd" else "constant"
-            optimizer = building.optimizer_of(self)
-            self._optimizer = Pace(optimizer, rule, self.power_t, optimizer.eta)
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+            self._optimizer = self._pace()
+            self._in_parts = False
+        if incremental and self.early_stopping and self._goes_on_stopped():
+            return
         held = None
         if self.early_stopping:
             data, held = self._split(data) if asked.X_val is None else (data, self._held(asked))
         course = self._course(data, held)
-        run = start_run(self, network, data, asked, course, epochs=1 if incremental else self.max_iter)
+        run = start_run(self, network, data, asked, course, incremental)
         self.n_iter_ = 0
         try:
             run.run()
@@ -222,8 +219,24 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        if self._best_theta is not None and held is not None:
-            network.theta[:] = self._best_theta
+        self.stopped_early_ = held is not None and run.stop_reason == "converged"
+        if self._best is not None and held is not None and (self.stopped_early_ or not incremental):
+            network.theta[:], network.buffers[:] = self._best
+
+    def _goes_on_stopped(self) -> bool:
+        """Return whether early stopping has ended the calls of partial_fit; the first one begins anew."""
+        if not self._in_parts:
+            self._in_parts, self._no_improvement_count, self.stopped_early_ = True, 0, False
+            self.best_loss_, self.best_validation_score_ = None, -np.inf
+            self.validation_scores_ = self.validation_scores_ or []
+            self._best = self._now()
+        return self.stopped_early_
+
+    def _pace(self) -> Pace:
+        """Return how fast a training that begins now learns."""
+        optimizer = building.optimizer_of(self)
+        rule = "constant" if self.solver == "adam" else self.learning_rate
+        return Pace(optimizer, rule, self.power_t, optimizer.eta)
 
     def _split(self, data: Data) -> tuple[Data, Data]:
         """Return the examples to train on and those held out. Errors: `ValueError` for fewer than two."""
@@ -246,12 +259,13 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
         X = validate_data(
             self, asked.X_val, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False
         )
+        X = self._as_dtype(X)
         check_consistent_length(X, asked.y_val)
         return Data(X, np.asarray(asked.y_val), None)
 
     def _course(self, data: Data, held: Data | None) -> Course:
         exact = self.out_activation_ == "identity" and self.network_.dtype == np.float64
-        loss = "cost" if exact else "loss"
+        loss = "cost" if exact or building.losses_of(self) is None else "loss"
         score = None
         if held is not None:
 
@@ -271,7 +285,7 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
     # -- the solver "lbfgs" ----------------------------------------------------------------------------
 
     def _fit_lbfgs(self, network: Network, data: Data) -> None:
-        examples, divisor = data.examples(network.dtype), float(data.X.shape[0])
+        examples, divisor = data.examples(network.dtype, self._rows), float(data.X.shape[0])
         if data.weights is not None:
             divisor = float(data.weights.sum(dtype=np.float64))
             examples = Examples(examples.X, examples.y, data.mean_weights(network.dtype), examples.dtype)
@@ -295,8 +309,17 @@ class BaseMLP(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _outputs(self, X: Any, check_input: bool = True) -> Array:
         if check_input:
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            X = self._as_dtype(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False))
         return network_outputs(self._synced(), X)
+
+    # -- parameters ------------------------------------------------------------------------------------
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            hint = nearest_name(error, self.get_params(deep=False), self._parameter_constraints)
+            raise InvalidParameterError(f"{error}{hint}") from None
 
     # -- copies ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,28 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d, compute_sample_weight
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from clearprop.arrays import Array
-from clearprop.sklearn.base import BaseMLP, is_stochastic
+from clearprop.costs import Cost
+from clearprop.sklearn.base import BaseMLP, has_partial_fit
+from clearprop.sklearn.classes import (
+    LOSSES,
+    class_cost,
+    class_order,
+    class_output,
+    gives_probabilities,
+    gives_scores,
+)
+from clearprop.sklearn.parameters import loss_constraints
 from clearprop.sklearn.running import Asked
 from clearprop.training.batches import Order
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import is_sparse
+from clearprop.views import class_probabilities
 
 __all__ = ["MLPClassifier"]
 
@@ -33,11 +45,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     Parameters:
         hidden_layer_sizes: the number of neurons of each hidden layer; one number for one layer, () for none.
-        activation: of the hidden layers, "identity", "logistic", "tanh" or "relu".
-        solver: "adam", "sgd" (with `momentum`), or "lbfgs", which takes all examples in every step.
+        activation: of the hidden layers, "identity", "logistic", "tanh", "relu" or any other of clearprop, by
+            name or as an object; or a list, one for each hidden layer (`clearprop.per_neuron` too).
+        solver: "adam", "sgd" (with `momentum`), or "lbfgs", which takes all examples in every step;
+            "adamw", "rmsprop", "nesterov", "momentum", "sgdw", or an `Optimizer` with its own options.
         alpha: strength of the L2 penalty on weights, alpha / 2 Σ w², divided by the examples of the batch.
         batch_size: examples per step; "auto" is min(200, n).
-        learning_rate: "constant", "invscaling" or "adaptive", for "sgd". learning_rate_init: the first rate.
+        learning_rate: "constant", "invscaling" or "adaptive"; "adam" has "constant" only.
+        learning_rate_init: the first rate; an `Optimizer` has its own.
         power_t: exponent of "invscaling". max_iter: epochs, or iterations of "lbfgs".
         shuffle: whether each epoch has its own random order. random_state: of weights, split and order.
         tol, n_iter_no_change: training stops when more than so many epochs in a row did not improve by tol.
@@ -49,6 +64,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         engine: the rung of the ladder; "auto" takes "native" where it is installed, else "batch".
         class_weight: None, "balanced", or label -> weight: a factor on the weights of a class's examples, in
             the loss and in the score of a part that is split off.
+        loss: "log_loss", or any cost by name or as an object, your own too: "focal", "hinge", "quadratic"….
+            Of two classes or several labels, cross-entropy and focal cost are those of sigmoids.
+        label_smoothing: s in [0, 1), of the log loss: y is replaced by (1 - s) y + s/k, k the classes.
+        ordinal: whether the classes stand in an order: one score and cut points that rise (`Ordinal`).
+            categories: the classes from the lowest to the highest, where they are text.
+        n_layers, width: so many hidden layers of so many neurons, in the place of hidden_layer_sizes: plain
+            numbers that a search can vary. Of the two the one left out is 1 layer, or 100 neurons.
+        dropout: rate of every hidden layer, or one for each. normalization: "batch" or "layer", between z and
+            the activation. residual: whether every hidden layer has a way around it; where its size differs
+            from what comes before, that way is a linear layer.
+        schedule: of the rate, by name or as an object, such as "cosine"; in the place of learning_rate.
+        dtype: "float32" or "float64" to compute in; None takes that of X.
 
     Attributes: `coefs_` (n_in, n_out) and `intercepts_` (n_out,) of each layer, views of the parameters of
     `network_`, the `clearprop.Network` that does the work (``network_.trace``, ``explain``, ``save``);
@@ -68,14 +95,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012  # scikit-learn reads it from the class
         **BaseMLP._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
+        "loss": loss_constraints(LOSSES),
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "ordinal": ["boolean"],
+        "categories": ["array-like", None],
     }
 
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        solver: str = "adam",
+        solver: Any = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
@@ -98,6 +129,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         max_fun: int = 15000,
         engine: str = "auto",
         class_weight: Any = None,
+        loss: Any = "log_loss",
+        label_smoothing: float = 0.0,
+        ordinal: bool = False,
+        categories: Any = None,
+        n_layers: int | None = None,
+        width: int | None = None,
+        dropout: Any = 0.0,
+        normalization: str | None = None,
+        residual: bool = False,
+        schedule: Any = None,
+        dtype: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -124,6 +166,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self.max_fun = max_fun
         self.engine = engine
         self.class_weight = class_weight
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.ordinal = ordinal
+        self.categories = categories
+        self.n_layers = n_layers
+        self.width = width
+        self.dropout = dropout
+        self.normalization = normalization
+        self.residual = residual
+        self.schedule = schedule
+        self.dtype = dtype
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
@@ -147,18 +200,32 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self._fit(X, y, sample_weight, Asked(order, callbacks, X_val, y_val), incremental=False)
         return self
 
-    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
+    @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        classes: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+    ) -> MLPClassifier:
         """Do one more epoch on these examples; return self. The optimiser goes on from where it was.
 
-        classes: all labels there will ever be, for the first call.
+        classes: all labels there will ever be, for the first call; rows of 0 and 1 have one column for each,
+        so there it may be left out. X_val, y_val: what early stopping looks at after each call. When the
+        score has not improved for `n_iter_no_change` calls the best parameters are restored,
+        `stopped_early_` is True, and further calls change nothing.
         """
+        several = type_of_target(y).startswith("multilabel")
+        if several and classes is None and not hasattr(self, "classes_"):
+            classes = np.arange(np.shape(y)[1])
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer()
-            several = type_of_target(y).startswith("multilabel")
             self._label_binarizer.fit(y if several else classes)
-        self._fit(X, y, sample_weight, Asked(), incremental=True)
+        self._fit(X, y, sample_weight, Asked(X_val=X_val, y_val=y_val), incremental=True)
         return self
 
     def predict(self, X: Any) -> Array:
@@ -166,18 +233,25 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         check_is_fitted(self)
         return self._decode(self._outputs(X))
 
+    @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, (n, classes), in the order of `classes_`."""
         check_is_fitted(self)
-        outputs = self._outputs(X)
-        if self.n_outputs_ > 1:
-            return outputs
-        return np.hstack([1 - outputs, outputs])
+        outputs = self._in_order(self._outputs(X))
+        return class_probabilities(self.network_.model.layers[-1], self.network_.targets, outputs)
 
+    @available_if(gives_scores)  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> Array:
+        """Return the outputs of a loss whose outputs are scores, such as "hinge": (n,) or (n, classes)."""
+        check_is_fitted(self)
+        outputs = self._in_order(self._outputs(X))
+        return outputs.ravel() if self.n_outputs_ == 1 else outputs
+
+    @available_if(gives_probabilities)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithm of `predict_proba`."""
         probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
+        return np.log(probabilities, out=probabilities)  # type: ignore[no-any-return]
 
     # -- for the course of a fit -----------------------------------------------------------------------
 
@@ -199,6 +273,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self.classes_ = self._label_binarizer.classes_
         else:
             self._check_classes(unique_labels(y))
+        self._places = class_order(self)
         rows = self._label_binarizer.transform(y)
         return X, (rows.toarray() if is_sparse(rows) else rows).astype(bool)
 
@@ -215,15 +290,30 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"'y' has {classes}."
             )
 
-    def _out_activation(self) -> str:
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+    def _cost(self) -> Cost:
+        return class_cost(self)
 
-    def _labels(self) -> Array:
-        return self.classes_  # type: ignore[no-any-return]
+    def _out_activation(self) -> str:
+        return class_output(self)
+
+    def _labels(self) -> tuple[Sequence[Any], str]:
+        known = self.classes_
+        dtype = known.dtype.str if known.dtype.kind in "SU" else known.dtype.name
+        return (known if self._places is None else known[self._places]).tolist(), dtype
+
+    def _rows(self, y: Array) -> Array:
+        rows = y if self._places is None else y[:, self._places]
+        return np.where(rows, 1.0, -1.0) if self._cost().targets == "sign" else rows
+
+    def _in_order(self, outputs: Array) -> Array:
+        """Return outputs in the order of `classes_`."""
+        return outputs if self._places is None else outputs[:, np.argsort(self._places)]
 
     def _decode(self, outputs: Array) -> Array:
-        flat = outputs.ravel() if self.n_outputs_ == 1 else outputs
-        return self._label_binarizer.inverse_transform(flat)  # type: ignore[no-any-return]
+        a = self._in_order(outputs)
+        if self._cost().targets == "sign":  # the middle is 0, not 1/2
+            a = (a + 1) / 2
+        return self._label_binarizer.inverse_transform(a.ravel() if self.n_outputs_ == 1 else a)  # type: ignore[no-any-return]
 
     def _held_targets(self, y: Array) -> Array:
         return self._label_binarizer.inverse_transform(y)  # type: ignore[no-any-return]

@@ -33,7 +33,9 @@ class Pace:
     power_t: float
     learning_rate: float
     steps: int = 0
+    epochs: int = 0
     slots: dict[str, Array] = field(default_factory=dict)
+    schedule_state: dict[str, Any] = field(default_factory=dict)
 
     def epoch_ends(self, examples: int) -> None:
         """Lower the rate of "invscaling"; examples: how many were seen so far, each time it was."""
@@ -68,7 +70,9 @@ class Course(Callback):
 
     def on_fit_begin(self, run: TrainingRun) -> None:
         """Go on from where the pace is."""
-        run.step, run.eta = self.pace.steps, self.pace.learning_rate
+        run.step, run.eta, run.epoch = self.pace.steps, self.pace.learning_rate, self.pace.epochs
+        self.epochs = run.options.epochs - self.pace.epochs
+        run.schedule_state.update(self.pace.schedule_state)
         for name, slot in self.pace.slots.items():
             run.slots[name][:] = slot
 
@@ -76,13 +80,16 @@ class Course(Callback):
         """Record loss and score, change the rate, stop if nothing got better for long enough."""
         if run.stop_reason == "interrupted":
             return
-        self.record(row[self.loss] + row.get("penalty", 0.0), run.state.theta)
+        self.record(row[self.loss] + row.get("penalty", 0.0))
+        if self.score is not None:
+            row["validation_score"] = self.estimator.validation_scores_[-1]
         self.pace.epoch_ends(self.estimator.t_)
         if self._stands_still():
             run.stop("converged")
-        run.eta = self.pace.learning_rate
+        if run.options.schedule is None:
+            run.eta = self.pace.learning_rate
 
-    def record(self, loss: float, theta: Array) -> None:
+    def record(self, loss: float) -> None:
         """Add an epoch with this loss to the estimator's attributes."""
         estimator = self.estimator
         estimator.n_iter_ += 1
@@ -94,7 +101,7 @@ class Course(Callback):
         if self.score is None:
             self._compare_loss(loss)
         else:
-            self._compare_score(self.score(), theta)
+            self._compare_score(self.score())
 
     def _compare_loss(self, loss: float) -> None:
         estimator = self.estimator
@@ -103,7 +110,7 @@ class Course(Callback):
         if loss < estimator.best_loss_:
             estimator.best_loss_ = loss
 
-    def _compare_score(self, score: float, theta: Array) -> None:
+    def _compare_score(self, score: float) -> None:
         estimator = self.estimator
         estimator.validation_scores_.append(score)
         if estimator.verbose:
@@ -112,7 +119,7 @@ class Course(Callback):
         estimator._no_improvement_count = estimator._no_improvement_count + 1 if worse else 0
         if score > estimator.best_validation_score_:
             estimator.best_validation_score_ = score
-            estimator._best_theta = theta.copy()
+            estimator._best = estimator._now()
 
     def _stands_still(self) -> bool:
         """Return whether to stop; where "adaptive" goes on instead, the count begins anew."""
@@ -134,18 +141,18 @@ class Course(Callback):
         Their losses are NaN. A class is still read from outputs that are NaN, so that the score of a
         classifier is a number, and the same in each of them; patience ends as at other times.
         """
-        theta = run.state.theta
-        theta[:] = math.nan
+        run.state.theta[:] = math.nan
         if self.score is not None:
             score = self.score()
             self.score = lambda: score
-        while self.estimator.n_iter_ < run.options.epochs and not run.ended_by:
-            self.record(math.nan, theta)
+        while self.estimator.n_iter_ < self.epochs and not run.ended_by:
+            self.record(math.nan)
             self.pace.epoch_ends(self.estimator.t_)
             if self._stands_still():
                 run.stop("converged")
 
     def on_fit_end(self, run: TrainingRun) -> None:
         """Keep what the optimiser remembers, for `partial_fit`."""
-        self.pace.steps = run.step
+        self.pace.steps, self.pace.epochs = run.step, run.epoch
+        self.pace.schedule_state = dict(run.schedule_state)
         self.pace.slots = {name: run.slots[name] for name in self.pace.optimizer.slots}

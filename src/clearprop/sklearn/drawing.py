@@ -6,8 +6,7 @@ the same `random_state` gives the numbers that scikit-learn's classes have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,23 +19,20 @@ __all__ = ["epoch_orders", "initial_parameters", "split"]
 
 
 def initial_parameters(
-    random_state: np.random.RandomState, sizes: Sequence[int], factor: float, dtype: Any
-) -> tuple[list[Array], list[Array]]:
-    """Return W (n_in, n_out) and b (n_out,) of each layer, uniform in ±sqrt(factor / (n_in + n_out)).
+    random_state: np.random.RandomState, n_in: int, n_out: int, factor: float, dtype: Any
+) -> tuple[Array, Array]:
+    """Return W (n_in, n_out) and b (n_out,) of a layer, uniform in ±sqrt(factor / (n_in + n_out)).
 
-    Layer by layer, W before b; drawn in float64 and then rounded to dtype.
+    W before b; drawn in float64 and then rounded to dtype.
     Source: Glorot and Bengio (2010), equation (16), where the factor is 6; for "logistic" it is 2.
 
-    >>> W, b = initial_parameters(np.random.RandomState(0), [2, 1], 6.0, "float64")
-    >>> print(W[0].round(3).tolist(), b[0].round(3))
+    >>> W, b = initial_parameters(np.random.RandomState(0), 2, 1, 6.0, "float64")
+    >>> print(W.round(3).tolist(), b.round(3))
     [[0.138], [0.609]] [0.291]
     """
-    weights, biases = [], []
-    for n_in, n_out in pairwise(sizes):
-        bound = np.sqrt(factor / (n_in + n_out))
-        weights.append(random_state.uniform(-bound, bound, (n_in, n_out)).astype(dtype, copy=False))
-        biases.append(random_state.uniform(-bound, bound, n_out).astype(dtype, copy=False))
-    return weights, biases
+    bound = np.sqrt(factor / (n_in + n_out))
+    W = random_state.uniform(-bound, bound, (n_in, n_out)).astype(dtype, copy=False)
+    return W, random_state.uniform(-bound, bound, n_out).astype(dtype, copy=False)
 
 
 def epoch_orders(n: int, size: int, shuffle: bool, random_state: np.random.RandomState) -> Orders:

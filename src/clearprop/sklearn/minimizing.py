@@ -29,6 +29,7 @@ _SPARSE_ROWS = 1024  # that are dense at a time
 class Objective:
     """The reported loss of all examples, penalty included, and its gradient, as functions of theta.
 
+    losses: what scikit-learn reports of each example, None for the cost.
     weights: of `examples`, with mean 1, or None; divisor: the total weight, by which the penalty is divided.
     """
 
@@ -39,7 +40,7 @@ class Objective:
         state: State,
         targets: Targets,
         examples: Examples,
-        losses: ExampleLosses,
+        losses: ExampleLosses | None,
         penalty: Penalty,
         divisor: float,
     ) -> None:
@@ -59,7 +60,7 @@ class Objective:
         cost, correct = 0.0, 0
         for X, y, weights in self._whole or self.examples.batches(self._size):
             result = self.engine.gradient(self.model, self.state, X, y, weights, None)
-            losses = self.losses(self.targets.truth(y), result.output.a)
+            losses = self._losses(result.output, y)
             total += float((losses if weights is None else losses * weights).sum())
             gradient += result.gradient * (len(y) / n)
             costs = self.model.costs(result.output, y)
@@ -75,6 +76,11 @@ class Objective:
         penalty = float(self.penalty.value(theta, self.mask, divisor=self.divisor))
         self.measured["penalty"] = penalty
         return total / n + penalty, gradient
+
+    def _losses(self, record: Any, y: Array) -> Array:
+        if self.losses is None:
+            return self.model.costs(record, y)
+        return self.losses(self.targets.truth(y), record.a)
 
 
 def minimize(estimator: Any, network: Network, objective: Objective) -> Minimum:

@@ -7,36 +7,46 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
+from sklearn.metrics import d2_pinball_score, r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from clearprop.arrays import Array
-from clearprop.sklearn.base import BaseMLP, is_stochastic
+from clearprop.costs import Cost, Pinball
+from clearprop.errors import OptionError, ShapeError
+from clearprop.sklearn.base import BaseMLP, has_partial_fit
+from clearprop.sklearn.building import cost_named
+from clearprop.sklearn.parameters import loss_constraints
 from clearprop.sklearn.running import Asked
 from clearprop.training.batches import Order
 from clearprop.training.callbacks import Callback
 
 __all__ = ["MLPRegressor"]
 
+_OWN_LOSSES = {"squared_error": "quadratic", "poisson": "poisson"}
+
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """scikit-learn's multi-layer perceptron for numbers, trained by clearprop.
 
-    The last layer is linear with the quadratic cost, or exponential with the Poisson cost. With the same
+    The last layer is linear with the quadratic cost, exponential with the Poisson cost, or what another cost
+    asks for; with `quantiles` its outputs rise, so that they cannot cross. With the same
     `random_state` the loss curve is scikit-learn's; with several outputs its squared loss is the one whose
     gradient is followed, the sum over the outputs (docs/adr/0012-the-squared-loss-of-several-outputs.md).
 
     Parameters:
-        loss: "squared_error", 1/2 (a - y)², or "poisson", half the deviance, for counts y >= 0.
+        loss: "squared_error", 1/2 (a - y)², "poisson", half the deviance, for counts y >= 0, or any cost by
+            name or as an object, your own too: "huber", "mean_absolute_error", `Pinball(0.9)`….
         hidden_layer_sizes: the number of neurons of each hidden layer; one number for one layer, () for none.
-        activation: of the hidden layers, "identity", "logistic", "tanh" or "relu".
-        solver: "adam", "sgd" (with `momentum`), or "lbfgs", which takes all examples in every step.
+        activation: of the hidden layers, "identity", "logistic", "tanh", "relu" or any other of clearprop, by
+            name or as an object; or a list, one for each hidden layer (`clearprop.per_neuron` too).
+        solver: "adam", "sgd" (with `momentum`), or "lbfgs", which takes all examples in every step;
+            "adamw", "rmsprop", "nesterov", "momentum", "sgdw", or an `Optimizer` with its own options.
         alpha: strength of the L2 penalty on weights, alpha / 2 Σ w², divided by the examples of the batch.
         batch_size: examples per step; "auto" is min(200, n).
-        learning_rate: "constant", "invscaling" or "adaptive", for "sgd". learning_rate_init: the first rate.
+        learning_rate: "constant", "invscaling" or "adaptive"; "adam" has "constant" only.
+        learning_rate_init: the first rate; an `Optimizer` has its own.
         power_t: exponent of "invscaling". max_iter: epochs, or iterations of "lbfgs".
         shuffle: whether each epoch has its own random order. random_state: of weights, split and order.
         tol, n_iter_no_change: training stops when more than so many epochs in a row did not improve by tol.
@@ -46,6 +56,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             parameters with the best score are kept.
         max_fun: evaluations of "lbfgs" at most.
         engine: the rung of the ladder; "auto" takes "native" where it is installed, else "batch".
+        quantiles: numbers in (0, 1) that rise, to predict these quantiles of y (n,) at once, (n, quantiles),
+            with the pinball loss; the score is then the mean of their D².
+        n_layers, width: so many hidden layers of so many neurons, in the place of hidden_layer_sizes: plain
+            numbers that a search can vary. Of the two the one left out is 1 layer, or 100 neurons.
+        dropout: rate of every hidden layer, or one for each. normalization: "batch" or "layer", between z and
+            the activation. residual: whether every hidden layer has a way around it; where its size differs
+            from what comes before, that way is a linear layer.
+        schedule: of the rate, by name or as an object, such as "cosine"; in the place of learning_rate.
+        dtype: "float32" or "float64" to compute in; None takes that of X.
 
     Attributes: `coefs_` (n_in, n_out) and `intercepts_` (n_out,) of each layer, views of the parameters of
     `network_`, the `clearprop.Network` that does the work (``network_.trace``, ``explain``, ``save``);
@@ -63,16 +82,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012  # scikit-learn reads it from the class
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": loss_constraints(_OWN_LOSSES),
+        "quantiles": ["array-like", None],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        activation: Any = "relu",
         *,
-        solver: str = "adam",
+        solver: Any = "adam",
         alpha: float = 0.0001,
         batch_size: int | str = "auto",
         learning_rate: str = "constant",
@@ -94,6 +114,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         engine: str = "auto",
+        quantiles: Any = None,
+        n_layers: int | None = None,
+        width: int | None = None,
+        dropout: Any = 0.0,
+        normalization: str | None = None,
+        residual: bool = False,
+        schedule: Any = None,
+        dtype: Any = None,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -120,6 +148,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
         self.engine = engine
+        self.quantiles = quantiles
+        self.n_layers = n_layers
+        self.width = width
+        self.dropout = dropout
+        self.normalization = normalization
+        self.residual = residual
+        self.schedule = schedule
+        self.dtype = dtype
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
@@ -143,17 +179,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         self._fit(X, y, sample_weight, Asked(order, callbacks, X_val, y_val), incremental=False)
         return self
 
-    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
+    @available_if(has_partial_fit)  # type: ignore[untyped-decorator]
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
-        """Do one more epoch on these examples; return self. The optimiser goes on from where it was."""
-        self._fit(X, y, sample_weight, Asked(), incremental=True)
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> MLPRegressor:
+        """Do one more epoch on these examples; return self. The optimiser goes on from where it was.
+
+        X_val, y_val: what early stopping looks at after each call. When the score has not improved for
+        `n_iter_no_change` calls the best parameters are restored, `stopped_early_` is True, and further calls
+        change nothing.
+        """
+        self._fit(X, y, sample_weight, Asked(X_val=X_val, y_val=y_val), incremental=True)
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return the predicted numbers, (n,), or (n, n_out) for several outputs."""
+        """Return the predicted numbers, (n,), or (n, n_out) for several outputs or quantiles."""
         check_is_fitted(self)
         return self._decode(self._outputs(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R²; with `quantiles` the mean of their D², the share of pinball loss explained."""
+        return self._agreement(y, self.predict(X), sample_weight)
 
     # -- for the course of a fit -----------------------------------------------------------------------
 
@@ -172,17 +219,45 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _out_activation(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+    def _cost(self) -> Cost:
+        if self.quantiles is None:
+            return cost_named(self.loss, _OWN_LOSSES)
+        if self.loss != "squared_error":
+            raise OptionError(f"quantiles have the pinball loss. Got loss={self.loss!r} too; leave it out.")
+        return Pinball(tuple(np.asarray(self.quantiles).tolist()))
 
-    def _labels(self) -> None:
-        return None
+    def _out_activation(self) -> str:
+        cost = self._cost()
+        if cost.outputs_per_target == 1:
+            name = cost.default_output_activation
+            return "exp" if name == "exponential" else name
+        cost.check_activation("increasing")
+        return "increasing"
+
+    def _labels(self) -> tuple[None, str]:
+        return None, ""
+
+    def _rows(self, y: Array) -> Array:
+        several = self._cost().outputs_per_target
+        if several > 1 and y.shape[1] > 1:
+            raise ShapeError(f"quantiles are those of one target: y must be (n,). Got {y.shape[1]} columns.")
+        return np.repeat(y, several, axis=1) if several > 1 else y
+
+    def _held_targets(self, y: Array) -> Array:
+        return y[:, 0] if self.quantiles is not None else y
 
     def _decode(self, outputs: Array) -> Array:
-        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+        return outputs.ravel() if outputs.shape[1] == 1 and self.quantiles is None else outputs
 
     def _score(self, X: Any, y: Array, sample_weight: Array | None) -> float:
         predicted = self._decode(self._outputs(X, check_input=False))
-        if not np.isfinite(predicted).all():
-            return np.nan
-        return r2_score(y, predicted, sample_weight=sample_weight)  # type: ignore[no-any-return]
+        return self._agreement(y, predicted, sample_weight) if np.isfinite(predicted).all() else np.nan
+
+    def _agreement(self, y: Any, predicted: Array, sample_weight: Any) -> float:
+        if self.quantiles is None:
+            return r2_score(y, predicted, sample_weight=sample_weight)  # type: ignore[no-any-return]
+        each = [
+            d2_pinball_score(y, predicted[:, k], sample_weight=sample_weight, alpha=q)
+            for k, q in enumerate(np.asarray(self.quantiles).tolist())
+        ]
+        return float(np.mean(each))

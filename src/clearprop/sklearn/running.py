@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from clearprop.errors import OptionError
 from clearprop.fitting.environment import environment
 from clearprop.fitting.options import make_factors
 from clearprop.network import Network
+from clearprop.schedules import schedules
 from clearprop.sklearn.building import losses_of
 from clearprop.sklearn.course import Course
 from clearprop.sklearn.drawing import epoch_orders
@@ -38,11 +39,11 @@ class Data:
     y: Array
     weights: Array | None
 
-    def examples(self, dtype: Any) -> Examples:
-        """Return them as the training loop reads them."""
+    def examples(self, dtype: Any, rows: Callable[[Array], Array]) -> Examples:
+        """Return them as the training loop reads them; rows: what makes y what the cost compares with."""
         X = self.X.tocsr() if is_sparse(self.X) else self.X
         weights = None if self.weights is None else np.asarray(self.weights, dtype)
-        y = np.ascontiguousarray(self.y, dtype)
+        y = np.ascontiguousarray(rows(self.y), dtype)
         return Examples.prepare(X, y, weights, dtype, checked=True)
 
     def mean_weights(self, dtype: Any) -> Array:
@@ -85,30 +86,32 @@ class Asked:
 
 
 def start_run(
-    estimator: Any, network: Network, data: Data, asked: Asked, course: Course, epochs: int
+    estimator: Any, network: Network, data: Data, asked: Asked, course: Course, incremental: bool
 ) -> TrainingRun:
-    """Return the run of clearprop's loop that does these epochs."""
-    n, size = data.X.shape[0], _batch_size(estimator, data.X.shape[0])
-    examples = data.examples(network.dtype)
-    targets = network.targets
+    """Return the run of clearprop's loop that does all epochs, or the next one of `partial_fit`."""
+    n, size = data.X.shape[0], _batch_size(estimator, data.X.shape[0], network.model.couples_examples)
+    examples, targets = data.examples(network.dtype, estimator._rows), network.targets
+    pace, whole = course.pace, not incremental and asked.order is None
     assert targets is not None
     network.penalty = Penalty(l2=estimator.alpha, divide_by="batch")
     scale, decay = make_factors(network.model, network.frozen, None, network.penalty, network.dtype)
     options = FitOptions(
-        optimizer=course.pace.optimizer,
-        epochs=epochs,
+        optimizer=pace.optimizer,
+        epochs=pace.epochs + 1 if incremental else estimator.max_iter,
+        schedule=None if estimator.schedule is None else schedules.make(estimator.schedule),
         batch_size=size,
         penalty=network.penalty,
-        metrics=[] if course.loss == "cost" else [ReportedLoss(losses_of(estimator))],
+        metrics=_reported(estimator, course),
         callbacks=[*as_callbacks(asked.callbacks), course],
         scale=scale,
         decay=decay,
         mean_over_weights=True,
         penalty_as_seen=True,
     )
-    engine = engine_of(estimator, network, options.optimizer.name)
-    history = network.history
-    assert history is not None
+    if network.model.couples_examples and asked.order is None:
+        _check_none_alone(n, size)
+    engine = engine_of(estimator, network, options.optimizer.name, incremental)
+    assert network.history is not None
     if asked.order is None:
         orders = epoch_orders(n, size, estimator.shuffle, estimator._random_state)
     else:
@@ -127,31 +130,50 @@ def start_run(
         fetch=lambda indices: example_batch(examples, indices),
         seed=network.seed,
         n_examples=n,
-        history=history,
+        history=network.history,
         network=network,
-        epochs_before=network.epochs_trained,
-        steps_before=network.steps_trained,
+        steps_per_epoch=-(-n // size) if whole else None,
+        # A pace that goes on has counted its own already.
+        epochs_before=network.epochs_trained - pace.epochs,
+        steps_before=network.steps_trained - pace.steps,
     )
 
 
-def engine_of(estimator: Any, network: Network, optimizer: str) -> Engine:
-    """Return the engine of an estimator, and begin the network's history with its name."""
+def engine_of(estimator: Any, network: Network, optimizer: str, incremental: bool = False) -> Engine:
+    """Return the engine of an estimator, and begin the network's history, or go on with it, by its name."""
     needed = TrainingOptions(optimizer, network.dtype.name)
     engine, why = choose_engine(estimator.engine, network.model, needed)
-    network.history = History()
+    if network.history is None or not incremental:
+        network.history = History()
     network.history.engine, network.history.environment = why, environment(engine.name)
     return engine
 
 
-def _batch_size(estimator: Any, n: int) -> int:
+def _reported(estimator: Any, course: Course) -> list[ReportedLoss]:
+    losses = losses_of(estimator)
+    return [] if losses is None or course.loss == "cost" else [ReportedLoss(losses)]
+
+
+def _batch_size(estimator: Any, n: int, together: bool) -> int:
+    """Return the number of examples per step; together: whether none may be alone in a step."""
     if isinstance(estimator.batch_size, str):
-        return min(200, n)
+        sizes = (size for size in range(min(200, n), 1, -1) if n % size != 1)
+        return next(sizes, n) if together else min(200, n)
     if estimator.batch_size > n:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
             stacklevel=6,
         )
     return int(min(estimator.batch_size, n))
+
+
+def _check_none_alone(n: int, size: int) -> None:
+    """Raise `OptionError` where a batch of one example would come up, whose variance is 0."""
+    if size == 1 or n % size == 1:
+        raise OptionError(
+            f"normalization='batch' needs 2 examples or more in each step; {n} in batches of {size} leave "
+            "one alone. Give another batch_size, or normalization='layer'."
+        )
 
 
 def _weighing(orders: Orders, weights: Array) -> Orders:
