@@ -209,12 +209,17 @@ def complex_safe(model: Model) -> bool:
 
 
 def relative(measured: Any, expected: Any) -> float:
-    """Return the largest difference relative to the largest entry; 0 if both are all zero."""
+    """Return the largest difference relative to the largest entry; 0 if both are all zero.
+
+    Numbers whose largest is below 1e-14 are zero but for rounding, and have no scale of their own: the
+    difference itself is returned.
+    """
     measured, expected = np.asarray(measured), np.asarray(expected)
     assert measured.shape == expected.shape, (measured.shape, expected.shape)
     if not expected.size or not np.max(np.abs(expected - measured)):
         return 0.0
-    return float(np.max(np.abs(measured - expected)) / np.max(np.abs(expected)))
+    largest = float(np.max(np.abs(expected)))
+    return float(np.max(np.abs(measured - expected)) / (largest if largest > 1e-14 else 1.0))
 
 
 def numeric_gradient(function: Any, x: Any, complex_step: bool) -> Any:

@@ -34,18 +34,14 @@ def clearprop(capsys):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A classifier trained by the command line, whose classes have names, and a network never fitted."""
+    """A classifier whose classes have names, and a network never fitted."""
     folder = tmp_path_factory.mktemp("saved")
-    rows = [
-        f"{kind + 0.1 * i % 0.3},{2 - kind},{('rose', 'tulip', 'aster')[kind]}"
-        for i in range(20)
-        for kind in range(3)
-    ]
-    table = folder / "flowers.csv"
-    table.write_text("\n".join(["length,width,kind", *rows]), "utf-8")
-    path = folder / "two-flowers.safetensors"
-    job = ["train", table, "--target", "kind", "--epochs", "30", "--quiet", "--no-report", "--output", path]
-    assert main([str(word) for word in job]) == 0
+    X = np.array([[kind + 0.1 * i % 0.3, 2 - kind] for i in range(20) for kind in range(3)])
+    kinds = np.array(["rose", "tulip", "aster"] * 20)
+    layers = [cp.Dense(64, "relu"), cp.Dense(3, "softmax")]
+    net = cp.Network(layers, dtype="float32", preprocessing="standardize", seed=0)
+    net.fit(X, kinds, optimizer=cp.Adam(0.01), epochs=30)
+    net.save(folder / "two-flowers.safetensors")
     cp.Network([2, 1]).save(folder / "line.safetensors")
     return folder
 
@@ -149,3 +145,12 @@ def test_a_model_that_is_not_there_is_named(clearprop, saved):
     assert code == 1
     assert "there is no file" in err
     assert "Did you mean 'line.safetensors'?" in err
+
+
+def test_a_table_model_is_refused_as_its_encoding_would_be_left_out(clearprop):
+    Path("flowers.csv").write_text("length,kind\n" + "1,rose\n2,tulip\n" * 20, "utf-8")
+    job = ["train", "flowers.csv", "--target", "kind", "--epochs", "1", "--quiet", "--no-report"]
+    assert clearprop(*job)[0] == 0
+    code, out, err = clearprop("export", "flowers.safetensors", "--to", "c")
+    assert (code, out) == (2, "")
+    assert "flowers.safetensors is a table model" in err

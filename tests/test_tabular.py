@@ -343,7 +343,7 @@ def test_of_epochs_with_equal_accuracy_the_cheapest_is_kept() -> None:
     stopper, history = MostAccurate(patience=3, n_held=10), []
 
     class Run:
-        stop_reason, epoch = "", 0
+        stop_reason, epoch, cut_short = "", 0, False
 
         class state:
             theta = buffers = np.zeros(1)

@@ -40,6 +40,7 @@ SCALES = (1.0, 1.0, 1e-8, 1e-3, 1e3, 1e8)
 LARGEST = 1e6
 """Networks whose outputs or gradients grow beyond this are left out: there, rounding is all there is."""
 SATURATED = 7.0
+_WHOLE_ROWS = ("softmax", "prelu", "per_neuron", "increasing", "ordinal")
 _NEAR_ONE = ("sigmoid", "tanh", "scaled_tanh", "softmax")
 
 
@@ -163,14 +164,16 @@ def _output_activations(outputs: str) -> tuple[Any, ...]:
 
 
 def _activation(draw: Any, wanted: Wanted, n: int | None) -> Any:
-    names = [*activations, *(["own"] if wanted.own else [])]
+    # Of one class there is no order; how many neurons an Activation has is not known here.
+    names = [name for name in activations if name != "ordinal" or (n or 0) > 1]
+    names += ["own"] if wanted.own else []
     name = draw(st.sampled_from(names))
     if name == "own":
         return OwnActivation()
     if name == "prelu":
         return PReLU(draw(st.sampled_from((0.25, -0.5))), draw(st.booleans()))
     if name == "per_neuron":
-        elementwise = [key for key in activations if key not in ("softmax", "prelu", "per_neuron")]
+        elementwise = [key for key in activations if key not in _WHOLE_ROWS]
         chosen = draw(st.lists(st.sampled_from(elementwise), min_size=2, max_size=4))
         return per_neuron(chosen if n is None else (chosen * n)[:n], repeat=n is None)
     return activations.make(name)
@@ -254,7 +257,8 @@ def networks(draw: Any, wanted: Wanted = Wanted(), first: Any = None) -> Drawn:
     begun, n = ([], n_in) if first is None else first(draw, wanted, n_in)
     chain, _ = _chain(draw, wanted, n, 2, 3)
     cost = _cost(draw, wanted, k)
-    output = draw(st.sampled_from(_output_activations(cost.outputs)))
+    fitting = [a for a in _output_activations(cost.outputs) if k > 1 or a.name != "ordinal"]
+    output = draw(st.sampled_from(fitting))
     ending = [Dense(k), Activation(output)] if draw(st.integers(0, 3)) == 0 else [Dense(k, output)]
     training = wanted.training and draw(st.booleans())
     return Drawn(

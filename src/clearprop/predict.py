@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 else:
     tabular = Lazy("clearprop.tabular")
 
-__all__ = ["Predictor", "load_predictor", "main"]
+__all__ = ["Predictor", "is_table_model", "load_predictor", "main"]
 
 _TABULAR = "tabular"
 """Where the extra data of a file describe the columns of a table, to be encoded first."""
@@ -119,7 +119,7 @@ def load_predictor(path: str | os.PathLike[str], *, custom: Sequence[Any] = ()) 
     """
     loaded = load_model(path, custom=custom)
     kept = restore(SimpleNamespace(targets=None, model=loaded.model), loaded, path)
-    if _describes_a_table(kept.extra.get(_TABULAR)):
+    if is_table_model(kept.extra):
         return _load_tabular(path, custom)
     if isinstance(kept.preprocessing, str):
         raise NotInitializedError(
@@ -132,7 +132,13 @@ def load_predictor(path: str | os.PathLike[str], *, custom: Sequence[Any] = ()) 
     return Predictor(loaded.model, state, kept.targets, kept.preprocessing, kept.extra)
 
 
-def _describes_a_table(found: Any) -> bool:
+def is_table_model(extra: Mapping[str, Any]) -> bool:
+    """Return whether what a model file holds besides its network, `Network.extra`, makes it a table model.
+
+    >>> is_table_model({"tabular": {"about": 1}})
+    False
+    """
+    found = extra.get(_TABULAR)
     return isinstance(found, Mapping) and found.keys() >= _TABULAR_PARTS
 
 

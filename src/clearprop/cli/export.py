@@ -12,9 +12,10 @@ from clearprop.cli import options as opt
 from clearprop.cli.errors import SUCCESS
 from clearprop.cli.job import check_writable
 from clearprop.cli.output import Output
-from clearprop.errors import OptionError, did_you_mean
+from clearprop.errors import OptionError, UnsupportedError, did_you_mean
 from clearprop.export import Exported, to_c, to_javascript, to_onnx
 from clearprop.network import load
+from clearprop.predict import is_table_model
 
 __all__ = ["export"]
 
@@ -48,6 +49,11 @@ def export(
         raise OptionError(f"--name is what functions in C are called; --to {chosen} has none. Leave it out.")
     check_writable([path], force, "--out")
     network = load(model)
+    if is_table_model(network.extra):
+        raise UnsupportedError(
+            f"{model} is a table model: it encodes columns before its network sees them, and no export does. "
+            "Predict with python -m clearprop.predict, which needs NumPy alone."
+        )
     more: dict[str, Any] = {"name": name or _identifier(path.stem)} if chosen == "c" else {}
     done = write(network, path, dtype=dtype, overwrite=force, **more)
     output.say_pairs(_rows(done, more.get("name")))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import DataError, FileFormatError, OptionError
+from clearprop.errors import DataError, DTypeError, FileFormatError, OptionError
 from clearprop.tabular.reading import Column, as_levels
 
 __all__ = ["Category", "Date", "Description", "Ignored", "Number", "described"]
@@ -34,6 +34,12 @@ class Description:
 
     kind: ClassVar[str]
     name: str
+
+    def __post_init__(self) -> None:
+        for name, field in type(self).__dataclass_fields__.items():  # type: ignore[attr-defined]
+            value = getattr(self, name)
+            if str(field.type) != "ClassVar[str]" and not _is(str(field.type), value):
+                raise DTypeError(f"{type(self).__name__}: {name} must be {field.type}. Got {value!r}.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +98,7 @@ class Number(Description):
     """Whether there is an input that tells missing values."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(self, self.scale > 0, "scale is not above 0")
         _check(self, 0 <= self.waves <= _MOST_WAVES, "its waves are out of range")
         _check(self, all(map(math.isfinite, (self.center, self.scale, *self.edges))), "a number is infinite")
@@ -161,6 +168,7 @@ class Category(Description):
     frequencies: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(self, len(set(self.levels)) == len(self.levels), "a level occurs twice")
         _check(self, len(self.known) == len(self.frequencies), "its frequencies do not fit its levels")
         _check(self, all(map(math.isfinite, self.frequencies)), "a frequency is infinite")
@@ -209,6 +217,7 @@ class Date(Description):
     parts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check(self, set(self.parts) <= set(_PARTS), "a part of its dates is not known")
 
     @property
@@ -265,6 +274,16 @@ def described(config: Any) -> Description:
         raise FileFormatError(
             f"the description of a column is not sound: {type(error).__name__}: {error}."
         ) from None
+
+
+def _is(wanted: str, value: Any) -> bool:
+    """Return whether a value is what the annotation of a field says."""
+    if wanted.startswith("tuple"):
+        inner = wanted.removeprefix("tuple[").split(",")[0]
+        return isinstance(value, tuple) and all(_is(inner, item) for item in value)
+    if wanted in ("float", "int"):
+        return isinstance(value, int | float if wanted == "float" else int) and not isinstance(value, bool)
+    return isinstance(value, {"Number": Number, "bool": bool, "str": str}[wanted])
 
 
 def _typed(wanted: str, value: Any) -> Any:

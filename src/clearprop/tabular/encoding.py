@@ -12,7 +12,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.checks import as_whole
-from clearprop.errors import DataError, DTypeError, FileFormatError, ShapeError
+from clearprop.errors import DataError, DTypeError, FileFormatError, OptionError, ShapeError
 from clearprop.tabular.columns import (
     Category,
     Date,
@@ -154,8 +154,10 @@ def learn_encoding(
 
     X: what `clearprop.tabular.read` takes, or a `Table`. options: `EncodingOptions`, or its fields by name.
     A column with one value only, or none, becomes no input.
-    Errors: those of `read`; `DataError` where no column is left.
+    Errors: those of `read`; `OptionError` for other options; `DataError` where no column is left.
     """
+    if not isinstance(options, EncodingOptions | None):
+        raise OptionError(f"options must be EncodingOptions, or be left out. Got {options!r}.")
     chosen = EncodingOptions(**more) if options is None else options
     table = X if isinstance(X, Table) else read(X, where, chosen.categorical)
     if table.n == 0:
