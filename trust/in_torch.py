@@ -43,11 +43,28 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "mish": lambda f, z: F.mish(z),
     "softplus": lambda f, z: F.softplus(z, threshold=1000.0),  # by default linear from 20 on
     "softmax": lambda f, z: torch.softmax(z, dim=-1),
+    "increasing": lambda f, z: torch.cumsum(torch.cat([z[:, :1], _softplus(z[:, 1:])], dim=1), dim=1),
+    "ordinal": lambda f, z: _ordinal(z),
 }
+
+
+def _softplus(z: Any) -> Any:
+    return F.softplus(z, threshold=1000.0)
+
+
+def _ordinal(z: Any) -> Any:
+    """Return the product form of the cumulative logit model, which does not cancel."""
+    u = torch.cumsum(torch.cat([z[:, 1:2], _softplus(z[:, 2:])], dim=1), dim=1) - z[:, :1]
+    one = torch.ones_like(z[:, :1])
+    below, above = torch.cat([torch.sigmoid(u), one], dim=1), torch.cat([one, torch.sigmoid(-u)], dim=1)
+    return below * above * torch.cat([one, torch.sigmoid(z[:, 2:]), one], dim=1)
+
 
 COSTS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "binary_cross_entropy": lambda c, a, y: F.binary_cross_entropy(a, y, reduction="none").sum(dim=-1),
     "cross_entropy": lambda c, a, y: -(y * torch.log(a)).sum(dim=-1),
+    "focal": lambda c, a, y: _focal(c.gamma, a, y).sum(dim=-1),
+    "binary_focal": lambda c, a, y: (_focal(c.gamma, a, y) + _focal(c.gamma, 1 - a, 1 - y)).sum(dim=-1),
     "hinge": lambda c, a, y: F.relu(1 - y * a).sum(dim=-1),
     "squared_hinge": lambda c, a, y: (F.relu(1 - y * a) ** 2).sum(dim=-1),
     "quadratic": lambda c, a, y: ((a - y) ** 2).sum(dim=-1) / 2,
@@ -90,6 +107,10 @@ def _plain(tree: Any) -> Any:
 
 def _cost(cost: Cost, a: Any, y: Any) -> Any:
     return COSTS[cost.name](cost, a, y)
+
+
+def _focal(gamma: float, a: Any, y: Any) -> Any:
+    return -y * (1 - a) ** gamma * torch.log(a)
 
 
 def _pinball(quantile: Any, d: Any) -> Any:

@@ -110,7 +110,7 @@ def split(
     >>> split(X, y, 0.5).y_test.tolist()
     [0, 1, 0, 0, 0]
     """
-    X, y = np.asarray(X), np.asarray(y)
+    X, y = as_array("X", X), as_array("y", y)
     if X.ndim == 0 or y.ndim == 0 or len(X) != len(y):
         raise ShapeError(f"X has shape {X.shape} and y has shape {y.shape}; both need one row per example")
     train, test = split_indices(y, test_fraction, seed, stratify=stratify)
