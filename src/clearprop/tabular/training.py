@@ -62,7 +62,7 @@ def suited(recipe: Recipe, n: int) -> Recipe:
     batch = recipe.batch_size or (256 if n >= 10_000 else 128 if n >= 3000 else 32)
     epochs = _EPOCHS_OF_LARGE if large else min(max(_STEPS * batch // n, 15), 100)
     chosen: dict[str, Any] = {
-        "members": 3 if large else 8 if few else 4,
+        "members": 8 if few else 4,
         "hidden": (512, 256, 256) if large else (64, 64) if few else (256, 256),
         "dropout": 0.0 if large else 0.1,
         "eta": 4e-3 if large else 1e-3,
