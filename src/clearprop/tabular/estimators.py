@@ -60,7 +60,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         activation: Any = "gelu",
         dropout: float | str = _AUTO,
         eta: float | str = _AUTO,
-        weight_decay: float = 0.01,
+        weight_decay: float | str = _AUTO,
         batch_size: int | str = _AUTO,
         epochs: int | str = _AUTO,
         patience: int = 15,
@@ -159,7 +159,9 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
             activation=self.activation,
             dropout=_share_or_auto("dropout", self.dropout),
             eta=None if _is_auto("eta", self.eta, "a rate") else as_number("eta", self.eta, above=0),
-            weight_decay=as_number("weight_decay", self.weight_decay, at_least=0),
+            weight_decay=None
+            if _is_auto("weight_decay", self.weight_decay, "a number")
+            else as_number("weight_decay", self.weight_decay, at_least=0),
             batch_size=_whole_or_auto("batch_size", self.batch_size),
             epochs=_whole_or_auto("epochs", self.epochs),
             patience=as_whole("patience", self.patience, at_least=1),

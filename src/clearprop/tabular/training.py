@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["MostAccurate", "Recipe", "Trained", "best_temperature", "suited", "train_members"]
 
 _FEWEST_TO_HOLD_OUT = 50
-_MOST_HELD_OUT = 20_000
+_MOST_HELD_OUT = 3000
 _LARGE, _FEW = 50_000, 2000
 _STEPS = 2300  # about how many a network gets, on fewer than 50 000 rows
 _EPOCHS_OF_LARGE = 40
@@ -44,7 +44,7 @@ class Recipe:
     activation: Any = "gelu"
     dropout: float | None = None
     eta: float | None = None
-    weight_decay: float = 0.01
+    weight_decay: float | None = None
     batch_size: int | None = None
     epochs: int | None = None
     patience: int = 15
@@ -62,10 +62,11 @@ def suited(recipe: Recipe, n: int) -> Recipe:
     batch = recipe.batch_size or (256 if n >= 10_000 else 128 if n >= 3000 else 32)
     epochs = _EPOCHS_OF_LARGE if large else min(max(_STEPS * batch // n, 15), 100)
     chosen: dict[str, Any] = {
-        "members": 3 if large else 8 if few else 4,
-        "hidden": (256, 256, 256) if large else (64, 64) if few else (256, 256),
+        "members": 8 if few else 4,
+        "hidden": (512, 256, 256) if large else (64, 64) if few else (256, 256),
         "dropout": 0.0 if large else 0.1,
         "eta": 4e-3 if large else 1e-3,
+        "weight_decay": 0.2 if large else 0.01,
         "batch_size": batch,
         "epochs": epochs,
         "bins": 32 if large else 64,
@@ -86,7 +87,7 @@ class Trained:
 
 
 def hold_out(y: Array, fraction: float, seed: int, classes: bool) -> tuple[Array, Array]:
-    """Return the rows to train on and those to watch: none of fewer than 50, at most 20 000."""
+    """Return the rows to train on and those to watch: none of fewer than 50, at most 3000."""
     everyone = np.arange(len(y))
     if fraction == 0 or len(y) < _FEWEST_TO_HOLD_OUT:
         return everyone, everyone[:0]
@@ -150,7 +151,7 @@ def train_members(
         else (y - (shift if y.ndim > 1 else shift[0])) / (scale if y.ndim > 1 else scale[0]),
         rows=[train] * members,
         validation_rows=[held] * members if len(held) else None,
-        optimizer=AdamW(recipe.eta or 1e-3, weight_decay=recipe.weight_decay),
+        optimizer=AdamW(recipe.eta or 1e-3, weight_decay=recipe.weight_decay or 0.0),
         schedule="one_cycle",
         epochs=recipe.epochs or 1,
         batch_size=recipe.batch_size or 32,
