@@ -5,7 +5,7 @@ the processor's seconds. clearprop gets the table as it is. The others get what 
 categories as such, the forest and the MLP one-hot columns; the MLP standardised numbers besides, without
 which it does not learn. Missing numbers are filled with the median where an estimator takes none.
 
-    python benchmarks/tabular.py [--data adult,california,covertype] [--models clearprop,mlp,boosting,forest]
+    python benchmarks/tables.py [--data adult,california,covertype] [--models clearprop,mlp,boosting,forest]
                                  [--seeds 3] [--folder DIR] [--save FILE] [--json]
 
 Data: adult_train.csv.gz and adult_test.csv.gz (with "?" for missing), california_housing.csv.gz and
