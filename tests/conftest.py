@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+import pytest
+
 # Before NumPy loads: the workers of `-n auto` fill the cores already, and more BLAS threads get in the way.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for library in ("OPENBLAS", "MKL", "OMP"):
@@ -17,3 +19,16 @@ with contextlib.suppress(ModuleNotFoundError):  # the smoke tests need only NumP
 
     settings.register_profile("clearprop", deadline=None, derandomize=True)
     settings.load_profile("clearprop")
+
+
+@pytest.fixture
+def clearprop(capsys):
+    """Run the command line in this process; return (exit code, standard output, standard error)."""
+    from clearprop.cli import main  # here: the smoke tests do without what it needs
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        found = capsys.readouterr()
+        return code, found.out, found.err
+
+    return run

@@ -34,18 +34,6 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.fixture
-def clearprop(capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments: str):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
-
-
 def flowers(path: Path = Path("flowers.csv"), n: int = 90, seed: int = 0, **columns) -> Path:
     """Write a table of three kinds of flowers that two of its columns tell apart."""
     rng = np.random.default_rng(seed)

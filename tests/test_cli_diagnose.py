@@ -18,18 +18,6 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.fixture
-def clearprop(capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments: str):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A sound model of the two moons, and a sick one of twenty sigmoid layers."""

@@ -8,23 +8,14 @@ from pathlib import Path
 import pytest
 
 import clearprop as cp
-from clearprop.cli import main
 
 DATA = ["data.csv", "--target", "label"]
 
 
-@pytest.fixture
-def clearprop(capsys, monkeypatch, tmp_path):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments: str):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

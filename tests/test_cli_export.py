@@ -11,25 +11,12 @@ import pytest
 from tests.export_cases import compile_c, needs_compiler, needs_node, run_node
 
 import clearprop as cp
-from clearprop.cli import main
 
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-
-@pytest.fixture
-def clearprop(capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments: str):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

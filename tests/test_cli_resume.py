@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import clearprop as cp
-from clearprop.cli import main
 
 TRAIN = ["train", "moons", "--epochs", "3", "--hidden", "8", "--no-report"]
 KEPT = [*TRAIN, "--checkpoint", "run", "--checkpoint-steps", "10"]
@@ -18,18 +17,6 @@ KEPT = [*TRAIN, "--checkpoint", "run", "--checkpoint-steps", "10"]
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-
-@pytest.fixture
-def clearprop(capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments: str):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 def checkpoints() -> list[Path]:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import clearprop as cp
-from clearprop.cli import main
 from clearprop.cli.data import Source, load_source, split_off
 from clearprop.cli.output import Output
 from clearprop.cli.tables import encoded
@@ -22,18 +21,6 @@ JOB = ["--epochs", "40", "--hidden", "16", "--quiet"]
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def clearprop(capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 def guests(path: str = "guests.csv", n: int = 200, seed: int = 0) -> list[list[str]]:

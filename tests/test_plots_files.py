@@ -18,7 +18,6 @@ from PIL import Image
 
 import clearprop as cp
 from clearprop import plots
-from clearprop.cli import main
 from clearprop.errors import (
     DataError,
     DTypeError,
@@ -33,18 +32,6 @@ from clearprop.errors import (
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-
-
-@pytest.fixture
-def clearprop(capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments: str):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 def size_and_frames(path):

@@ -12,7 +12,6 @@ import pytest
 from tests.recorder_cases import LABELS, N, X, everything, network, plain, recorded, sha256, sums
 
 import clearprop as cp
-from clearprop.cli import main
 from clearprop.compiled import native
 from clearprop.io import safetensors
 
@@ -23,18 +22,6 @@ QUICK = ["--epochs", "3", "--hidden", "8", "--quiet", "--no-report"]
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-
-
-@pytest.fixture
-def clearprop(capsys):
-    """Run the command line in this process; return (exit code, standard output, standard error)."""
-
-    def run(*arguments: str):
-        code = main([str(argument) for argument in arguments])
-        found = capsys.readouterr()
-        return code, found.out, found.err
-
-    return run
 
 
 # -- files -------------------------------------------------------------------------------------
