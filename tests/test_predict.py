@@ -17,6 +17,7 @@ import pytest
 import clearprop as cp
 from clearprop.errors import FileFormatError, NotInitializedError, OptionError, ShapeError
 from clearprop.predict import Predictor, load_predictor, main
+from clearprop.tabular import TabularClassifier, TabularModel
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(70, 4))
@@ -164,6 +165,25 @@ def test_a_table_model_is_given_to_its_own_reader(tmp_path: Path, monkeypatch: p
     status, out, _ = command([str(path)], "size,colour\n1.5,red\n,blue\n", monkeypatch)
     assert (status, out) == (0, "prediction\n1.5\n2.0\n")
     assert asked[-1] == {"size": ["1.5", None], "colour": ["red", "blue"]}
+
+
+def test_a_real_table_model_predicts_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = {"size": X[:, 0].round(3).tolist(), "colour": [None, "red"] * 35, "sold": [True, False] * 35}
+    model = TabularClassifier(members=2, hidden=(4,), epochs=3).fit(table, WORDS)
+    path = model.save(tmp_path / "table.safetensors")
+    predictor = load_predictor(path)
+    assert isinstance(predictor, TabularModel)
+    np.testing.assert_array_equal(predictor.predict(table), model.model_.predict(table))
+    np.testing.assert_array_equal(predictor.predict_proba(table), model.model_.predict_proba(table))
+    np.testing.assert_array_equal(predictor.outputs(table), model.model_.outputs(table))
+    rows = zip(table["sold"], table["colour"], table["size"], strict=True)
+    status, out, errors = command(
+        [str(path)],
+        as_csv([["" if cell is None else str(cell) for cell in row] for row in rows], "sold,colour,size\n"),
+        monkeypatch,
+    )
+    assert (status, errors) == (0, "")
+    assert out.split() == ["prediction", *model.predict(table).tolist()]
 
 
 # -- what is imported ----------------------------------------------------------------------------

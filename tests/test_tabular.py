@@ -472,3 +472,62 @@ def test_many_rows_are_encoded_and_predicted_in_parts_with_the_same_result(sold)
     model, table, _ = sold
     long = pd.concat([table] * 40, ignore_index=True)  # 9600 rows: more than one part
     assert np.allclose(model.predict_proba(long), np.tile(model.predict_proba(table), (40, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("trained", "alone"),
+    [
+        (["2.50", "x"], ["2.50"]),  # alone, the column looks like numbers
+        (["2020-01-01", "never"], ["2020-01-01"]),  # like dates
+        (["true", "false"], np.array([True])),
+        (["True", "maybe"], [True, None]),
+    ],
+)
+def test_a_level_is_known_whatever_rows_stand_beside_it(trained, alone) -> None:
+    encoding = learn_encoding({"v": trained}, min_count=1)
+    found = encoding.encode({"v": alone})[0]
+    np.testing.assert_array_equal(found, encoding.encode({"v": trained})[0])
+    assert found.any()
+
+
+def test_truth_values_may_come_as_words() -> None:
+    encoding = learn_encoding({"v": [True, False]})
+    words = encoding.encode({"v": ["TRUE", "false"]})
+    np.testing.assert_array_equal(words, encoding.encode({"v": [True, False]}))
+    with pytest.raises(DataError, match="holds maybe"):
+        encoding.encode({"v": ["maybe", "true"]})
+
+
+def test_a_whole_number_beyond_float64() -> None:
+    with pytest.raises(DataError, match=r"column 'a' holds a number beyond 1\.8e308"):
+        read({"a": [10**400, 1]})
+
+
+def test_whole_numbers_as_objects_stay_labels_that_are_numbers() -> None:
+    y = pd.Series([1, 2] * 10, dtype=object)
+    model = TabularClassifier(members=1, epochs=1).fit({"a": range(20)}, y)
+    assert model.classes_.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (pd.date_range("2020-01-01", periods=4), DTypeError, "y holds datetime64"),
+        ([1j, 2j, 3j, 4j], DTypeError, "y holds complex128"),
+        ([1.0, 2.0, 1e300, 4.0], DataError, "beyond ±1e.37 in row 2"),
+        ([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [4.0, 5.0]], DataError, "output 1 of the target is 5 in"),
+    ],
+)
+def test_targets_that_are_no_numbers_to_learn(y, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        TabularRegressor(members=1, epochs=1).fit({"a": [1, 2, 3, 4]}, y)
+
+
+def test_small_targets_are_not_constant() -> None:
+    model = TabularRegressor(members=1, epochs=1).fit({"a": [1, 2, 3, 4]}, [1e-20, 2e-20, 3e-20, 4e-20])
+    assert 1e-20 <= model.predict({"a": [1]})[0] <= 4e-20
+
+
+def test_a_missing_label_of_pandas_is_named() -> None:
+    with pytest.raises(DataError, match="no label in row 1"):
+        TabularClassifier().fit({"a": [1, 2]}, pd.Series(["a", None], dtype="string"))

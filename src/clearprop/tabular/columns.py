@@ -26,6 +26,9 @@ _PERIOD = 10.0  # of the slowest wave: longer than the range of scaled numbers, 
 
 _MOST_WAVES = 1024
 
+TRUTH = {"false": 0.0, "true": 1.0}
+"""What truth values are as numbers, and how text writes them, in any case."""
+
 _PARTS: dict[str, int] = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
 
 
@@ -185,6 +188,10 @@ class Category(Description):
         """Write the inputs of all rows into out, (n, number of names)."""
         texts = as_levels(column)
         place = {level: j for j, level in enumerate(self.levels)}
+        for level in self.levels:
+            if level.lower() in TRUTH:  # a truth value is one level, however a table writes it
+                for form in (level.lower(), level.title(), level.upper()):
+                    place.setdefault(form, place[level])
         others = len(self.levels) if self.rare else -1
         gap = len(self.levels) + self.rare if self.missing else -1
         chosen = np.array([gap if t is None else place.get(t, others) for t in texts], np.intp)
@@ -319,6 +326,9 @@ def _check(thing: Description, holds: bool, problem: str) -> None:
 def _numbers_of(column: Column, where: str) -> Array:
     if column.kind == "number":
         return column.values
+    words = [None if text is None else text.lower() for text in as_levels(column)]
+    if column.kind == "text" and {word for word in words if word is not None} <= TRUTH.keys():
+        return np.array([np.nan if word is None else TRUTH[word] for word in words])
     return np.full(len(column.values), np.nan) if _is_empty(column, "numbers", where) else column.values
 
 

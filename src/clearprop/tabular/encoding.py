@@ -110,7 +110,7 @@ class TableEncoding:
         out = np.zeros((table.n, len(self.inputs)), dtype)
         for begin in range(0, table.n, _ROWS):
             rows = slice(begin, begin + _ROWS)
-            self._encode_rows([Column(c.name, c.kind, c.values[rows]) for c in found], out[rows], where)
+            self._encode_rows([column.rows(rows) for column in found], out[rows], where)
         return out
 
     def _in_order(self, table: Table, where: str) -> list[Column]:

@@ -21,7 +21,7 @@ from clearprop.errors import (
 )
 from clearprop.tabular.encoding import EncodingOptions, learn_encoding
 from clearprop.tabular.model import TabularModel
-from clearprop.tabular.reading import Table, read
+from clearprop.tabular.reading import Table, is_gap, read
 from clearprop.tabular.training import (
     Recipe,
     Trained,
@@ -44,6 +44,9 @@ except ImportError:
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
 _AUTO = "auto"
+
+_LARGEST = 1e37
+"""The largest number of a target: float32 ends at 3.4e38, and a sum of the outputs needs room."""
 
 
 class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
@@ -312,13 +315,19 @@ def _labels(y: Any) -> Array:
         labels = labels[:, 0]
     if labels.ndim != 1 or not len(labels):
         raise ShapeError(f"y has shape {labels.shape}; labels are (n,), one for each row.")
-    gaps = [i for i, label in enumerate(labels.tolist()) if label is None or label != label]
+    given = labels.tolist()
+    gaps = [i for i, label in enumerate(given) if is_gap(label)]
     if gaps:
         raise DataError(f"y has no label in row {gaps[0]}. Leave out such rows.")
-    return labels.astype(str) if labels.dtype == object else labels
+    if labels.dtype == object:  # whole numbers and truth values stay what they are, all else is text
+        whole = all(type(label) is int for label in given) or all(type(label) is bool for label in given)
+        labels = np.array(given) if whole else labels.astype(str)
+    return labels
 
 
 def _numbers(y: Any) -> Array:
+    if np.asarray(y).dtype.kind in "mMc":
+        raise DTypeError(f"y holds {np.asarray(y).dtype}. Give real numbers, such as days since a date.")
     try:
         values = np.asarray(y, np.float64)
     except (TypeError, ValueError):
@@ -328,6 +337,9 @@ def _numbers(y: Any) -> Array:
     wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if len(wrong):
         raise DataError(f"y is NaN or infinite in row {wrong[0]}. Leave out such rows.")
+    large = np.flatnonzero((np.abs(values) > _LARGEST).reshape(len(values), -1).any(axis=1))
+    if len(large):
+        raise DataError(f"y is beyond ±{_LARGEST:g} in row {large[0]}. Give it in a larger unit.")
     return values
 
 

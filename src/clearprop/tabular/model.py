@@ -86,7 +86,7 @@ class TabularModel:
         table = X if isinstance(X, Table) else read(X, where)
         found = [np.zeros((0, self.networks[0].model.n_out), self.networks[0].dtype)]
         for begin in range(0, table.n, _ROWS):
-            some = table.rows(slice(begin, begin + _ROWS))  # type: ignore[arg-type]
+            some = table.rows(slice(begin, begin + _ROWS))
             found.append(self.outputs_of_inputs(self.encoding.encode(some, where, self.networks[0].dtype)))
         return np.concatenate(found)
 

@@ -17,7 +17,7 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.errors import DataError, DTypeError, ShapeError, did_you_mean, one_of
 
-__all__ = ["MISSING_WORDS", "Column", "Table", "as_levels", "read"]
+__all__ = ["MISSING_WORDS", "Column", "Table", "as_levels", "is_gap", "read"]
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """What stands for no value in a column of text, in any case."""
@@ -38,6 +38,8 @@ class Column:
     name: str
     kind: str
     values: Array
+    texts: Array | None = None
+    """How numbers or dates were written, where they came as text or booleans; None where there is none."""
 
     @property
     def missing(self) -> Array:
@@ -45,6 +47,11 @@ class Column:
         if self.kind == "text":
             return np.array([value is None for value in self.values], bool)
         return np.isnat(self.values) if self.kind == "date" else np.isnan(self.values)
+
+    def rows(self, chosen: Array | slice) -> Column:
+        """Return some of the rows."""
+        texts = None if self.texts is None else self.texts[chosen]
+        return Column(self.name, self.kind, self.values[chosen], texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +86,9 @@ class Table:
         left_out = set(names)
         return Table(tuple(c for c in self.columns if c.name not in left_out), self.n, self.named)
 
-    def rows(self, chosen: Array) -> Table:
+    def rows(self, chosen: Array | slice) -> Table:
         """Return some of the rows."""
-        columns = tuple(Column(c.name, c.kind, c.values[chosen]) for c in self.columns)
+        columns = tuple(column.rows(chosen) for column in self.columns)
         return Table(columns, len(columns[0].values), self.named)
 
 
@@ -238,7 +245,8 @@ def _column(name: str, given: Any, as_text: bool, where: str) -> Column:
         return Column(name, "text", _texts(list(given) if isinstance(given, _Texts) else given.tolist()))
     kind = given.dtype.kind
     if kind in "biuf":
-        return _numbers(name, given.astype(np.float64), where)
+        texts = _texts(given.tolist()) if kind == "b" else None
+        return _numbers(name, given.astype(np.float64), where, texts)
     if kind == "M":
         return Column(name, "date", given.astype("datetime64[s]"))
     if kind == "m":
@@ -248,14 +256,14 @@ def _column(name: str, given: Any, as_text: bool, where: str) -> Column:
     return _of_objects(name, given.tolist(), where)
 
 
-def _numbers(name: str, values: Array, where: str) -> Column:
+def _numbers(name: str, values: Array, where: str, texts: Array | None = None) -> Column:
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise DataError(
             f"{where}: column {name!r} is infinite in row {infinite[0]} (counted from 0). Replace it, or "
             "leave the value out."
         )
-    return Column(name, "number", values)
+    return Column(name, "number", values, texts)
 
 
 def _seconds(spans: Array) -> Array:
@@ -266,20 +274,22 @@ def _seconds(spans: Array) -> Array:
 def _of_objects(name: str, values: list[Any], where: str) -> Column:
     kinds = {_kind(value) for value in values} - {"gap"}
     if kinds == {"number"}:
-        return _numbers(name, np.array([_as_float(value) for value in values]), where)
+        texts = _texts(values) if any(isinstance(value, bool | np.bool_) for value in values) else None
+        return _numbers(name, _floats(values, name, where), where, texts)
     if kinds == {"date"}:
         return Column(name, "date", np.array([_as_date(value) for value in values], "datetime64[s]"))
     texts = _texts(values)
     said = [text for text in texts if text is not None]
     if kinds == {"text"} and said and all(_NUMBER.fullmatch(text) for text in said):
-        return _numbers(name, np.array([np.nan if text is None else float(text) for text in texts]), where)
+        found = np.array([np.nan if text is None else float(text) for text in texts])
+        return _numbers(name, found, where, texts)
     if kinds == {"text"} and said and all(_DATE.fullmatch(text) for text in said):
-        return Column(name, "date", np.array([_date_of(text, name, where) for text in texts]))
+        return Column(name, "date", np.array([_date_of(text, name, where) for text in texts]), texts)
     return Column(name, "text", texts)
 
 
 def _kind(value: Any) -> str:
-    if _is_gap(value):
+    if is_gap(value):
         return "gap"
     if isinstance(value, numbers.Real | np.bool_) or type(value).__name__ == "Decimal":
         return "number"
@@ -288,19 +298,25 @@ def _kind(value: Any) -> str:
     return "text" if isinstance(value, str | bytes) else "other"
 
 
-def _is_gap(value: Any) -> bool:
+def is_gap(value: Any) -> bool:
     """Whether a value is None or does not equal itself (NaN, NaT), or is pandas' NA."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating | np.datetime64) and bool(value != value)
 
 
-def _as_float(value: Any) -> float:
-    return np.nan if _is_gap(value) else float(value)
+def _floats(values: list[Any], name: str, where: str) -> Array:
+    try:
+        return np.array([np.nan if is_gap(value) else float(value) for value in values])
+    except OverflowError:
+        raise DataError(
+            f"{where}: column {name!r} holds a number beyond 1.8e308, the largest of float64. Replace it, or "
+            "leave the value out."
+        ) from None
 
 
 def _as_date(value: Any) -> np.datetime64:
-    if _is_gap(value):
+    if is_gap(value):
         return np.datetime64("NaT", "s")
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
@@ -331,7 +347,7 @@ def _texts(values: list[Any]) -> Array:
 
 
 def _text(value: Any) -> str | None:
-    if _is_gap(value):
+    if is_gap(value):
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
@@ -342,7 +358,11 @@ def _text(value: Any) -> str | None:
 def as_levels(column: Column) -> Array:
     """Return a column of any kind as names of levels, None where there is no value.
 
+    What came as text is named as it was written, whatever the rows beside it made of the column.
+
     >>> as_levels(Column("grade", "number", np.array([1.0, np.nan, 2.5]))).tolist()
     ['1', None, '2.5']
     """
+    if column.texts is not None:
+        return column.texts
     return column.values if column.kind == "text" else _texts(column.values.tolist())

@@ -195,8 +195,10 @@ def _seed_of(seed: int, member: int) -> int:
 def _target_scale(y: Array) -> tuple[Array, Array]:
     rows = y.reshape(len(y), -1).astype(np.float64)
     shift, scale = rows.mean(axis=0), rows.std(axis=0)
-    if not np.all(scale > 1e-12 * np.maximum(1.0, np.abs(shift))):
-        raise DataError(f"the target is {shift[0]:g} in every row: there is nothing to learn.")
+    same = np.flatnonzero(~(scale > 1e-12 * np.abs(shift)))
+    if len(same):
+        which = f"output {same[0]} of the target" if rows.shape[1] > 1 else "the target"
+        raise DataError(f"{which} is {shift[same[0]]:g} in every row: there is nothing to learn.")
     return shift, scale
 
 
