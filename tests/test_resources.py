@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import clearprop as cp
-from clearprop.training.divergence import Snapshot
+from clearprop.training.divergence import LastFinite
 
 MB = 1 << 20
 
@@ -78,7 +78,7 @@ def test_a_stream_is_held_in_parts():
 
 
 def test_a_snapshot_does_not_hold_large_batches_for_long():
-    snapshot = Snapshot(np.zeros(1), np.zeros(0), {}, 0, taken=0.0, seconds=1e9)
+    snapshot = LastFinite(np.zeros(1), np.zeros(0), {}, 0, taken=0.0, seconds=1e9)
     batch = (np.zeros((1000, 1000)), None)
     for _ in range(8):
         assert not snapshot.is_due(now=1.0)

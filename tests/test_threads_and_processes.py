@@ -140,6 +140,7 @@ def test_a_network_that_failed_to_fit_is_free_again() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork.*JAX:RuntimeWarning")  # where another test has loaded it
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_fit_after_a_fork_gives_the_bits_of_one_before(engine: str) -> None:
     before = trained(5, engine)

@@ -1,14 +1,18 @@
 """Memory does not grow over many fits, and a fit after a fork is the fit before it.
 
-The memory is the resident set of a child process, read after each block of fits: what Python, NumPy and the
-compiled part hold together. A growth is the slope over the second half; the first pays for caches.
+The memory is the resident set of a new process, read after each block of fits: what Python, NumPy and the
+compiled part hold together. In a process that has run before, a leak may fill memory that lies free, unseen.
+A growth is that over the second half; the first pays for caches.
 """
 
 from __future__ import annotations
 
+import functools
 import gc
+import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,7 +29,7 @@ SLACK = 1 << 20
 
 def run(count: int, seed: int) -> Result:
     """Do `count` fits of a few kinds, and measure."""
-    grown, peak = growth(count, lambda number: fit_once(seed + number))
+    grown, peak = growth(count, functools.partial(fit_from, seed))
     return Result(
         (
             Figure("fits", count, at_least=count),
@@ -33,6 +37,11 @@ def run(count: int, seed: int) -> Result:
             Figure("largest resident set", peak / 2**20, "MiB"),
         )
     )
+
+
+def fit_from(seed: int, number: int) -> None:
+    """Train the network of that number, counted from the seed."""
+    fit_once(seed + number)
 
 
 def fit_once(number: int) -> None:
@@ -57,15 +66,20 @@ def has_native() -> bool:
     return from_engines.supports(model) is None
 
 
-def growth(count: int, fit: object) -> tuple[float, int]:
-    """Return the bytes by which the resident set grew over the second half of the fits, and its peak."""
+def growth(count: int, fit: Callable[[int], None]) -> tuple[float, int]:
+    """Return the bytes by which a new process grew over the second half of the fits, and its peak."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_growth_here, (count, fit))
+
+
+def _growth_here(count: int, fit: Callable[[int], None]) -> tuple[float, int]:
     block = max(1, count // BLOCKS)
     sizes = []
     gc.collect()
     gc.freeze()  # what was there before need not be looked through each time
     for start in range(0, count, block):
         for number in range(start, min(start + block, count)):
-            fit(number)  # type: ignore[operator]
+            fit(number)
         gc.collect()
         sizes.append(resident())
     gc.unfreeze()

@@ -106,7 +106,7 @@ def _network_of(mlp: Any) -> Network:
 def _kind(mlp: Any) -> str:
     for cls in type(mlp).__mro__:
         known = cls.__name__ in ("MLPClassifier", "MLPRegressor")
-        if known and cls.__module__.startswith(("sklearn.neural_network", "clearprop.sklearn")):
+        if known and (cls.__module__.startswith("sklearn.neural_network") or hasattr(cls, "_synced")):
             return cls.__name__
     raise DTypeError(
         f"from_sklearn reads an MLPClassifier or MLPRegressor, or a Pipeline that ends in one. "
