@@ -288,3 +288,29 @@ def test_a_part_that_diverges_is_told() -> None:
         model.partial_fit(X, Y, **held)
     assert (model.n_iter_, len(model.validation_scores_)) == (1, 2)
     assert np.isnan(model.loss_)
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "words"),
+    [
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, {}, "class_weight must hold a number > 0"),
+        ({"class_weight": {0: -1, 1: 1, 2: 1}}, {}, r"class_weight\[0\] must be a finite number >= 0"),
+        ({"class_weight": {0: "a", 1: 1, 2: 1}}, {}, r"class_weight\[0\] must be .* Got 'a'"),
+        ({"dropout": ["a"]}, {}, "dropout must be a finite number >= 0 and < 1. Got 'a'"),
+        ({"hidden_layer_sizes": [2.5]}, {}, r"hidden_layer_sizes must be whole numbers, got \[2.5\]"),
+        ({}, {"order": 5}, "order must be a function of the epoch, or hold one array .* Got 5"),
+        (
+            {"early_stopping": True},
+            {"X_val": X, "y_val": Y + 7},
+            "y_val must hold classes of y, which are 0, 1, 2. Got 7",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(options: dict[str, Any], given: dict[str, Any], words: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        MLPClassifier(max_iter=2, **options).fit(X, Y, **given)
+
+
+def test_validation_targets_of_a_regressor_are_numbers() -> None:
+    with pytest.raises(TypeError, match="y_val must hold numbers"):
+        MLPRegressor(early_stopping=True).fit(X, Y, X_val=X, y_val=["a"] * len(X))

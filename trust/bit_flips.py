@@ -10,7 +10,7 @@ from typing import Any
 
 from clearprop.errors import FileFormatError
 from trust.frame import Figure, Result, Test, command
-from trust.samples import samples, scratch
+from trust.samples import checkpoint, samples, scratch
 
 __all__ = ["TEST", "flips", "judge", "run", "truncations"]
 
@@ -22,7 +22,7 @@ def run(count: int, seed: int) -> Result:
     with scratch() as folder:
         path = Path(folder, "damaged.safetensors")
         for number in range(seed, seed + count):
-            for sample in samples(number):
+            for sample in (*samples(number), checkpoint(number)):
                 sample.save(path, True)
                 whole = path.read_bytes()
                 found["bytes"] += len(whole)
@@ -90,7 +90,7 @@ TEST = Test(
     short=1,
     long=1,
     unit="files of each kind",
-    minutes=0.5,
+    minutes=3.0,
 )
 
 if __name__ == "__main__":

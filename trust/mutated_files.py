@@ -18,19 +18,25 @@ from typing import Any
 import numpy as np
 
 import clearprop as cp
-from clearprop.errors import ClearpropError, DataError, FileFormatError, UnsupportedError
+from clearprop.errors import ClearpropError, DataError, FileFormatError, OptionError, UnsupportedError
 from clearprop.io.architecture import REGISTRIES
 from trust.forge import Parts, change_bytes, change_meaning, take_apart
 from trust.frame import Figure, Result, Test, command
-from trust.samples import Sample, content, network, recording, saved_network, scratch
+from trust.samples import Sample, checkpoint, content, network, recording, saved_network, scratch
 from trust.watch import Cost, Forbidden, cost_of, only_reading
 
 __all__ = ["TEST", "run"]
 
 SECONDS = 0.05
 FACTOR, PLUS = 4, 1 << 20
-RECORDINGS = 3
-NETWORKS = 12
+NETWORKS, RECORDINGS, CHECKPOINTS = 12, 3, 3
+
+_OF_ANOTHER_RUN: dict[str, tuple[type[ClearpropError], ...]] = {
+    "network": (),
+    "recording": (DataError, UnsupportedError),
+    "checkpoint": (DataError, OptionError, UnsupportedError),
+}
+"""What is also an answer to a sound file, of other data or by another engine than what it is loaded for."""
 
 Loader = Callable[[Path], Any]
 
@@ -42,11 +48,7 @@ class _Base:
         self.sample = sample
         self.whole = content(sample, folder)
         self.parts: Parts = take_apart(self.whole)
-        # What load_recording says of a recording of other data, or by another engine, is an answer too.
-        self.refusals = (
-            FileFormatError,
-            *((DataError, UnsupportedError) if sample.kind == "recording" else ()),
-        )
+        self.refusals = (FileFormatError, *_OF_ANOTHER_RUN[sample.kind])
 
 
 class _Tally:
@@ -77,7 +79,8 @@ def _bases(seed: int, folder: Path, load: Loader | None) -> list[_Base]:
     if load is not None:
         networks = [sample._replace(load=load) for sample in networks]
     recordings = [recording(seed + i) for i in range(RECORDINGS)]
-    return [_Base(sample, folder) for sample in (*networks, *recordings)]
+    checkpoints = [checkpoint(seed + i) for i in range(CHECKPOINTS)]
+    return [_Base(sample, folder) for sample in (*networks, *recordings, *checkpoints)]
 
 
 def _warm_up(bases: list[_Base], path: Path) -> None:

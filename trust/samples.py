@@ -12,7 +12,7 @@ import numpy as np
 
 import clearprop as cp
 
-__all__ = ["Sample", "content", "large", "network", "recording", "samples", "saved_network", "scratch"]
+__all__ = ["Sample", "checkpoint", "content", "large", "network", "recording", "samples", "saved_network", "scratch"]
 
 _IN_MEMORY = "/dev/shm"
 
@@ -71,6 +71,35 @@ def recording(seed: int) -> Sample:
         lambda path, overwrite: run.save(path, overwrite=overwrite),
         lambda path: cp.load_recording(path, X, y),
     )
+
+
+def checkpoint(seed: int) -> Sample:
+    """Return the last checkpoint of a short training, which is read by going on from it, to no step more."""
+    X, y = cp.datasets.moons(24, noise=0.1, seed=seed)
+    optimizer = ("adam", "rmsprop", "nesterov", "sgd")[seed % 4]
+
+    def train(**options: Any) -> None:
+        layers = [cp.Dense(2, "tanh"), *([cp.BatchNorm()] if seed % 2 else []), cp.Dense(2, "softmax")]
+        net = cp.Network(layers, n_in=2, seed=seed)
+        net.fit(
+            *(X, y),
+            epochs=2,
+            batch_size=6,
+            optimizer=optimizer,
+            schedule="cosine",
+            validation_fraction=0.25,
+            early_stopping=True,
+            callbacks=[cp.NormHistory()],
+            **options,
+        )
+
+    def save(path: Path, overwrite: bool) -> None:
+        with scratch() as folder:
+            train(checkpoint=cp.Checkpoint(Path(folder, "run"), every_steps=4))
+            newest = max(Path(folder, "run").iterdir())
+            path.write_bytes(newest.read_bytes())
+
+    return Sample("checkpoint", save, lambda path: train(resume=path))
 
 
 def large(seed: int) -> Sample:

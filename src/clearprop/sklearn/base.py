@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from clearprop.arrays import Array
+from clearprop.checks import as_numbers
 from clearprop.costs import Cost
 from clearprop.errors import DivergenceError
 from clearprop.network import Network
@@ -261,7 +262,7 @@ class BaseMLP(Looking, BaseEstimator, ABC):  # type: ignore[misc]
         )
         X = self._as_dtype(X)
         check_consistent_length(X, asked.y_val)
-        return Data(X, np.asarray(asked.y_val), None)
+        return Data(X, self._validation_targets(asked.y_val), None)
 
     def _course(self, data: Data, held: Data | None) -> Course:
         exact = self.out_activation_ == "identity" and self.network_.dtype == np.float64
@@ -273,6 +274,10 @@ class BaseMLP(Looking, BaseEstimator, ABC):  # type: ignore[misc]
                 return self._score(held.X, held.y, held.weights)
 
         return Course(self, self._optimizer, data.X.shape[0], score, loss)
+
+    def _validation_targets(self, given: Any) -> Array:
+        """Return targets that were given for validation, after a look whether they are of the kind of y."""
+        return as_numbers("y_val", given)
 
     def _held_targets(self, y: Array) -> Array:
         """Return what rows that are trained on say in the form of y."""

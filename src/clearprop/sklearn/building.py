@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.activations import ActivationFunction, activations
+from clearprop.checks import as_number
 from clearprop.costs import Cost, costs
 from clearprop.errors import OptionError
 from clearprop.interchange.scikit import ACTIVATIONS, COSTS, HIDDEN
@@ -74,7 +75,8 @@ def _hidden_layers(estimator: Any, n_in: int) -> list[Layer]:
     rates = _each("dropout", estimator.dropout, len(sizes))
     layers: list[Layer] = []
     for n, f, rate in zip(sizes, functions, rates, strict=True):
-        block = _block(int(n), _function(f), estimator.normalization, float(rate))
+        kept = as_number("dropout", rate, at_least=0, below=1)
+        block = _block(n, _function(f), estimator.normalization, kept)
         if estimator.residual:
             block = [Residual(block, () if n == n_in else Dense(int(n)))]
         layers += block

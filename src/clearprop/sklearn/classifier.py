@@ -17,7 +17,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from clearprop.arrays import Array
+from clearprop.checks import as_number
 from clearprop.costs import Cost
+from clearprop.errors import OptionError, one_of
 from clearprop.sklearn.base import BaseMLP, has_partial_fit
 from clearprop.sklearn.classes import (
     LOSSES,
@@ -315,12 +317,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             a = (a + 1) / 2
         return self._label_binarizer.inverse_transform(a.ravel() if self.n_outputs_ == 1 else a)  # type: ignore[no-any-return]
 
+    def _validation_targets(self, given: Any) -> Array:
+        y = np.asarray(given)
+        if y.ndim == 1:
+            unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()), key=str)
+            if unknown:
+                raise OptionError(
+                    f"y_val must hold classes of y, which are {one_of(self.classes_.tolist())}. Got {unknown[0]!r}."
+                )
+        return y
+
     def _held_targets(self, y: Array) -> Array:
         return self._label_binarizer.inverse_transform(y)  # type: ignore[no-any-return]
 
     def _weighed(self, y: Array, weights: Array | None, dtype: Any) -> Array | None:
         if self.class_weight is None:
             return weights
+        if not isinstance(self.class_weight, str):
+            given = [
+                as_number(f"class_weight[{label!r}]", weight, at_least=0)
+                for label, weight in self.class_weight.items()
+            ]
+            if not any(given):
+                raise OptionError(f"class_weight must hold a number > 0. Got {self.class_weight!r}.")
         of_class = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(y))
         return (of_class if weights is None else weights * of_class).astype(dtype)  # type: ignore[no-any-return]
 

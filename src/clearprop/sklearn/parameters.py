@@ -127,9 +127,11 @@ def hidden_sizes(estimator: Any) -> list[int]:
     given, n_layers, width = estimator.hidden_layer_sizes, estimator.n_layers, estimator.width
     sizes = list(given) if hasattr(given, "__iter__") else [given]
     if n_layers is None and width is None:
-        if np.any(np.array(sizes) <= 0):
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be whole numbers, got {sizes}.")
+        if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
-        return sizes
+        return [int(size) for size in sizes]
     if sizes != list(_DEFAULT_SIZES):
         raise OptionError(
             f"n_layers and width stand in the place of hidden_layer_sizes. Got hidden_layer_sizes={given!r} "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import OptionError
+from clearprop.errors import DTypeError, OptionError
 from clearprop.random import Purpose, stream
 from clearprop.training.data import Examples
 from clearprop.training.options import FitOptions
@@ -88,6 +88,10 @@ def example_orders(
     epoch, or an iterable with one item per epoch: an array of indices, cut into batches, or a list of such
     arrays, one per batch. epochs_before: how many epochs of earlier fits came before the first.
     """
+    if order is not None and not callable(order) and not isinstance(order, Iterable):
+        raise DTypeError(
+            f"order must be a function of the epoch, or hold one array of indices per epoch. Got {order!r}."
+        )
     items = None if order is None or callable(order) else iter(order)
     size = options.batch_size
 
