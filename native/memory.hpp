@@ -1,6 +1,7 @@
 // Memory for numbers: aligned to cache lines, zero at first, in large pages where it is large.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -20,36 +21,34 @@ class Numbers {
  public:
   Numbers() = default;
   explicit Numbers(Index count) { resize(count); }
-  ~Numbers() { release(data_); }
-  Numbers(Numbers&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
+  ~Numbers() { release(); }
+  Numbers(Numbers&& other) noexcept { swap(other); }
   Numbers& operator=(Numbers&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(count_, other.count_);
+    swap(other);
     return *this;
   }
 
   // Makes room for `count` numbers, all zero; what was there is gone.
   void resize(Index count) {
     if (count < 0 || count > std::numeric_limits<Index>::max() / 16) throw std::bad_alloc();
-    release(data_);
-    data_ = nullptr;
-    count_ = 0;
+    release();
     if (count == 0) return;
-    const std::size_t page = std::size_t{1} << 21;
     std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-    const std::size_t alignment = bytes >= 2 * page ? page : kAlignment;
-    bytes = (bytes + alignment - 1) / alignment * alignment;
+    bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+#if defined(__linux__)
+    if (bytes >= 2 * kLargePage) {
+      map(bytes);
+      count_ = count;
+      return;
+    }
+#endif
     void* memory = nullptr;
 #if defined(_WIN32)
-    memory = _aligned_malloc(bytes, alignment);
+    memory = _aligned_malloc(bytes, kAlignment);
 #else
-    if (posix_memalign(&memory, alignment, bytes) != 0) memory = nullptr;
+    if (posix_memalign(&memory, kAlignment, bytes) != 0) memory = nullptr;
 #endif
     if (memory == nullptr) throw std::bad_alloc();
-#if defined(__linux__)
-    if (alignment == page) madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
     std::memset(memory, 0, bytes);
     data_ = static_cast<T*>(memory);
     count_ = count;
@@ -60,16 +59,53 @@ class Numbers {
   Index size() const { return count_; }
 
  private:
-  static void release(void* memory) {
-#if defined(_WIN32)
-    _aligned_free(memory);
-#else
-    std::free(memory);
+  static constexpr std::size_t kLargePage = std::size_t{1} << 21;
+
+#if defined(__linux__)
+  // Fresh pages, which take no memory until they are written to; some arrays never are.
+  void map(std::size_t bytes) {
+    mapped_ = (bytes + kLargePage - 1) / kLargePage * kLargePage + kLargePage;
+    void* memory = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+      mapped_ = 0;
+      throw std::bad_alloc();
+    }
+    base_ = memory;
+    const auto at = reinterpret_cast<std::uintptr_t>(memory);
+    data_ = reinterpret_cast<T*>((at + kLargePage - 1) / kLargePage * kLargePage);
+    madvise(data_, mapped_ - kLargePage, MADV_HUGEPAGE);
+  }
 #endif
+
+  void release() {
+#if defined(__linux__)
+    if (mapped_ > 0) {
+      munmap(base_, mapped_);
+      data_ = nullptr;
+    }
+#endif
+#if defined(_WIN32)
+    _aligned_free(data_);
+#else
+    std::free(data_);
+#endif
+    data_ = nullptr;
+    count_ = 0;
+    base_ = nullptr;
+    mapped_ = 0;
+  }
+
+  void swap(Numbers& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(count_, other.count_);
+    std::swap(base_, other.base_);
+    std::swap(mapped_, other.mapped_);
   }
 
   T* data_ = nullptr;
   Index count_ = 0;
+  void* base_ = nullptr;  // where the pages begin that data_ lies in
+  std::size_t mapped_ = 0;
 };
 
 // a * b as an Index; std::bad_alloc where it would overflow.

@@ -23,8 +23,9 @@ inline Index part_begin(Index count, int part, int parts) { return count * part 
 
 // Where one value is not zero in the batch at hand.
 struct Zeros {
-  std::vector<std::uint32_t> columns, starts;
-  std::vector<std::uint64_t> bits, sets;
+  Numbers<std::uint32_t> columns, starts;
+  Numbers<std::uint64_t> bits;
+  std::vector<std::uint64_t> sets;
   Nonzeros found;
   std::vector<Index> counts;  // of each thread's rows
   bool known = false;         // whether it was worth looking: else it is worked on densely
@@ -56,9 +57,8 @@ struct Zeros {
   Index sets_for = 0;
 
   template <class Number>
-  static void grow(std::vector<Number>& memory, Index count) {
-    const auto size = static_cast<std::size_t>(count);
-    if (memory.size() < size) memory.resize(size);
+  static void grow(Numbers<Number>& memory, Index count) {
+    if (memory.size() < count) memory.resize(count);
   }
 };
 
@@ -93,10 +93,9 @@ struct SharedProducts {
     zeros.known = false;
     if (n == 0) return;
     const Index some = std::clamp<Index>(rows / 8, 1, 8);
-    zeros.make_room(some, n, k.zeros_block, lists);
+    zeros.make_room(rows, n, k.zeros_block, lists);
     Index count = k.find_nonzeros(a, a_row, n, zeros.found, 0, some);
     if (static_cast<double>(count) > worthwhile * static_cast<double>(some * n)) return;
-    zeros.make_room(rows, n, k.zeros_block, lists);
     zeros.counts.assign(static_cast<std::size_t>(pool.count()), 0);
     const int parts = parts_for(rows, n, 16);
     if (parts == 1) {

@@ -84,7 +84,18 @@ def _fans(initializer: Initializer, shape: Shape) -> tuple[int, int]:
 
 def _symmetric(stream: RandomStream, shape: Shape, bound: float) -> Float64:
     """Return numbers uniform in [-bound, bound)."""
-    return bound * (2.0 * stream.uniform(shape) - 1.0)
+    drawn = stream.uniform(shape)  # in place from here: a large matrix is in memory once
+    drawn *= 2.0
+    drawn -= 1.0
+    drawn *= bound
+    return drawn
+
+
+def _scaled_normal(stream: RandomStream, shape: Shape, factor: float) -> Float64:
+    """Return factor * N(0, 1)."""
+    drawn = stream.normal(shape)
+    drawn *= factor
+    return drawn
 
 
 @initializers.register()
@@ -105,7 +116,7 @@ class Normal(Initializer):
 
     def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
         """Return std * N(0, 1)."""
-        return self.std * stream.normal(shape)
+        return _scaled_normal(stream, shape, self.std)
 
 
 @initializers.register()
@@ -176,7 +187,9 @@ class LeCunNormal(Initializer):
     def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
         """Return N(0, 1) / sqrt(n_in)."""
         _, n_in = _fans(self, shape)
-        return stream.normal(shape) / math.sqrt(n_in)
+        drawn = stream.normal(shape)
+        drawn /= math.sqrt(n_in)
+        return drawn
 
 
 @initializers.register()
@@ -203,7 +216,7 @@ class GlorotNormal(Initializer):
 
     def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
         """Return sqrt(2 / (n_in + n_out)) * N(0, 1)."""
-        return math.sqrt(2.0 / sum(_fans(self, shape))) * stream.normal(shape)
+        return _scaled_normal(stream, shape, math.sqrt(2.0 / sum(_fans(self, shape))))
 
 
 @initializers.register("xavier_uniform")
@@ -230,7 +243,7 @@ class HeNormal(Initializer):
     def draw(self, shape: Shape, gain: float, stream: RandomStream) -> Float64:
         """Return sqrt(2 / n_in) * N(0, 1)."""
         _, n_in = _fans(self, shape)
-        return math.sqrt(2.0 / n_in) * stream.normal(shape)
+        return _scaled_normal(stream, shape, math.sqrt(2.0 / n_in))
 
 
 @initializers.register("kaiming_uniform")

@@ -40,6 +40,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -141,27 +142,45 @@ class Stream:
     def bits(self, n: int) -> NDArray[np.uint32]:
         """Return the first n words, uint32."""
         n = _integer("n", n, 2**62)
-        blocks = -(-n // 4)
-        words = np.empty((blocks, 4), np.uint32)
-        for start in range(0, blocks, CHUNK):
-            block = np.arange(start, min(start + CHUNK, blocks), dtype=np.uint64)
-            counter = (block & MASK_32, start >> 32, *self.nonce)  # CHUNK divides 2**32
-            _join(philox(counter, self.key), words[start : start + CHUNK])
-        return words.reshape(-1)[:n]
+        words = np.empty(-(-n // 4) * 4, np.uint32)
+        for part in _parts(n, 4 * CHUNK):
+            words[part.start : part.stop + -part.stop % 4] = self._words(part)
+        return words[:n]
 
     def bits64(self, n: int) -> NDArray[np.uint64]:
         """Return the first n 64-bit numbers: v_i = word 2i + 2**32 * word 2i+1."""
-        words = self.bits(2 * n).astype(np.uint64)
-        return words[0::2] | (words[1::2] << np.uint64(32))
+        return self._drawn(n, np.uint64, lambda v: v)
 
     def uniform(self, shape: Shape) -> Float64:
         """Return uniform numbers in [0, 1), multiples of 2**-53."""
-        return (self.bits64(_size(shape)) >> 11).astype(np.float64).reshape(shape) * 2.0**-53
+        drawn = self._drawn(_size(shape), np.float64, lambda v: (v >> 11).astype(np.float64) * 2.0**-53)
+        return drawn.reshape(shape)
 
     def normal(self, shape: Shape) -> Float64:
         """Return standard normal numbers, the same bits everywhere; none is beyond 8.21."""
-        p = ((self.bits64(_size(shape)) >> 12).astype(np.float64) + 0.5) * 2.0**-52
-        return inverse_normal(p).reshape(shape)
+
+        def converted(v: NDArray[np.uint64]) -> Float64:
+            return inverse_normal(((v >> 12).astype(np.float64) + 0.5) * 2.0**-52)
+
+        return self._drawn(_size(shape), np.float64, converted).reshape(shape)
+
+    def _words(self, part: range) -> NDArray[np.uint32]:
+        """Return the words of a part that begins at a multiple of CHUNK blocks, in whole blocks."""
+        start, stop = part.start // 4, -(-part.stop // 4)
+        words = np.empty((stop - start, 4), np.uint32)
+        block = np.arange(start, stop, dtype=np.uint64)
+        counter = (block & MASK_32, start >> 32, *self.nonce)  # CHUNK divides 2**32
+        _join(philox(counter, self.key), words)
+        return words.reshape(-1)
+
+    def _drawn(self, n: int, dtype: Any, convert: Callable[[NDArray[np.uint64]], NDArray[Any]]) -> NDArray[Any]:
+        """Return `convert` of the first n 64-bit numbers, a part after the other: one array is large."""
+        drawn = np.empty(_integer("n", n, 2**61), dtype)
+        for part in _parts(n, 2 * CHUNK):
+            words = self._words(range(2 * part.start, 2 * part.stop)).astype(np.uint64)
+            v = words[0::2] | (words[1::2] << np.uint64(32))
+            drawn[part.start : part.stop] = convert(v[: len(part)])
+        return drawn
 
     def integers(self, low: int, high: int, shape: Shape) -> NDArray[np.int64]:
         """Return integers in [low, high), int64; no value is likelier than another by over 2**-32.
@@ -302,6 +321,11 @@ def _log(x: Float64) -> Float64:
 def _join(words: Words, out: NDArray[np.uint32]) -> None:
     for i, word in enumerate(words):
         out[..., i] = word
+
+
+def _parts(n: int, most: int) -> Iterator[range]:
+    """Yield 0 … n-1 in ranges of at most so many."""
+    return (range(start, min(start + most, n)) for start in range(0, n, most))
 
 
 def _size(shape: Shape) -> int:

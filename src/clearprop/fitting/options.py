@@ -177,10 +177,12 @@ def make_factors(
 ) -> tuple[Array | None, Array]:
     """Return the factor on the rate (None for all 1) and on penalty and decay of every parameter.
 
+    The latter are booleans where no group has another factor: a quarter of the memory.
+
     Errors: `UnknownNameError` for a pattern that matches nothing; `OptionError` if nothing is left to train.
     """
     layout = model.layout
-    decay = penalty_mask(model, penalty).astype(dtype)
+    decay = penalty_mask(model, penalty)
     if groups is None and not frozen and layout.size:
         return None, decay
     scale = np.ones(layout.size, dtype=dtype)
@@ -191,6 +193,7 @@ def make_factors(
             raise UnknownNameError(f"groups: no parameter matches {pattern!r}. There are: {known}.")
         scale[hit] *= factors.get("rate", 1.0)
         if "decay" in factors:
+            decay = decay.astype(dtype, copy=False)
             decay[hit] = factors["decay"]
     for pattern in frozen:
         scale[_hit(layout, pattern)] = 0
