@@ -112,3 +112,9 @@ def test_a_copy_of_the_data_is_made_only_to_convert_it():
     with Peak() as peak:
         network().fit(X, y, epochs=1)
     assert peak.most < 14
+
+
+def test_large_weights_are_drawn_part_by_part():
+    with Peak() as peak:
+        assert cp.Network([cp.Dense(2000, "relu"), cp.Dense(2)], n_in=1000, dtype="float32").theta.any()
+    assert peak.most < 35  # 8 of parameters, 16 of the matrix in float64; with all that leads to it, above 80

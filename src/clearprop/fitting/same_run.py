@@ -37,7 +37,8 @@ def describe_run(plan: FitPlan) -> dict[str, Any]:
         "targets": _as_data(data.targets.config()),
         **{name: _as_data(value) for name, value in options_as_data(options).items()},
         "groups": [
-            None if factors is None else digest(factors) for factors in (options.scale, options.decay)
+            None if factors is None else digest(factors.astype(network.dtype, copy=False))
+            for factors in (options.scale, options.decay)
         ],
         "metrics": [metric.name for metric in options.metrics],
         "callbacks": callbacks,
