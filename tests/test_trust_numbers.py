@@ -10,7 +10,6 @@ from trust import against_torch, hostile, many_fits, metamorphic, mutation, rand
 from trust.frame import Result
 from trust.hostile_calls import call, targets
 
-import clearprop as cp
 from clearprop.activations import Tanh
 from clearprop.engines import batch
 from clearprop.layers import Dense

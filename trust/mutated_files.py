@@ -48,7 +48,7 @@ class _Base:
         self.sample = sample
         self.whole = content(sample, folder)
         self.parts: Parts = take_apart(self.whole)
-        self.refusals = (FileFormatError, *_OF_ANOTHER_RUN[sample.kind])
+        self.refusals: tuple[type[Exception], ...] = (FileFormatError, *_OF_ANOTHER_RUN[sample.kind])
 
 
 class _Tally:

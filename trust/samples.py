@@ -12,7 +12,17 @@ import numpy as np
 
 import clearprop as cp
 
-__all__ = ["Sample", "checkpoint", "content", "large", "network", "recording", "samples", "saved_network", "scratch"]
+__all__ = [
+    "Sample",
+    "checkpoint",
+    "content",
+    "large",
+    "network",
+    "recording",
+    "samples",
+    "saved_network",
+    "scratch",
+]
 
 _IN_MEMORY = "/dev/shm"
 

@@ -173,7 +173,9 @@ class Stream:
         _join(philox(counter, self.key), words)
         return words.reshape(-1)
 
-    def _drawn(self, n: int, dtype: Any, convert: Callable[[NDArray[np.uint64]], NDArray[Any]]) -> NDArray[Any]:
+    def _drawn(
+        self, n: int, dtype: Any, convert: Callable[[NDArray[np.uint64]], NDArray[Any]]
+    ) -> NDArray[Any]:
         """Return `convert` of the first n 64-bit numbers, a part after the other: one array is large."""
         drawn = np.empty(_integer("n", n, 2**61), dtype)
         for part in _parts(n, 2 * CHUNK):

@@ -322,9 +322,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if y.ndim == 1:
             unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()), key=str)
             if unknown:
-                raise OptionError(
-                    f"y_val must hold classes of y, which are {one_of(self.classes_.tolist())}. Got {unknown[0]!r}."
-                )
+                known = one_of(self.classes_.tolist())
+                raise OptionError(f"y_val must hold classes of y, which are {known}. Got {unknown[0]!r}.")
         return y
 
     def _held_targets(self, y: Array) -> Array:
