@@ -242,6 +242,14 @@ def test_the_focal_costs_are_least_at_a_class_but_not_at_a_distribution(cost: Co
     assert np.all(cost.value(modest, soft) < cost.value(soft, soft))
 
 
+@pytest.mark.parametrize("cost", [Focal(2.0), BinaryFocal(2.0)], ids=repr)
+def test_the_focal_costs_stay_finite_where_the_output_is_sure(cost: Cost) -> None:
+    right, wrong = np.array([[1.0, 0.0, 0.0]]), np.array([[0.0, 1.0, 0.0]])
+    assert np.array_equal(cost.value(right, right), [0.0])
+    assert np.array_equal(cost.dC_da(right, right) + 0.0, np.zeros((1, 3)))
+    assert np.array_equal(cost.value(right, wrong), [np.inf])
+
+
 # --- dtypes, purity, and the same source under jax.jit.
 
 

@@ -311,6 +311,16 @@ def test_dropout_keeps_mean_and_alpha_dropout_the_variance_too(name: str) -> Non
     assert layer.forward(X, {}, {}).a is X
 
 
+@pytest.mark.parametrize("name", ["dropout", "alpha_dropout"])
+def test_a_draw_equal_to_the_rate_keeps_the_unit(name: str) -> None:
+    layer = layers.make({"name": name, "rate": 0.5}).sized(3, "1")
+    below = np.nextafter(0.5, 0.0)
+    forward = layer.forward(np.ones((1, 3)), {}, {}, {"u": np.array([[0.5, below, 0.75]])}, training=True)
+    kept, dropped, sure = forward.a[0]
+    assert kept == sure
+    assert dropped != sure
+
+
 def test_layer_norm_normalises_every_row() -> None:
     layer, arguments, _ = of_layer("layer_norm")
     x_hat = layer.forward(**arguments).x_hat
@@ -500,6 +510,7 @@ def test_initial_values_are_a_function_of_the_seed() -> None:
     assert not np.array_equal(one.theta, other.theta)
     assert np.array_equal(one.params[1]["gamma"], np.ones(4))
     assert np.array_equal(one.params[2]["alpha"], np.full(3, 0.25))
+    assert np.array_equal(one.buffer_tree[1]["running_mean"], np.zeros(4))
     assert np.array_equal(one.buffer_tree[1]["running_variance"], np.ones(4))
     assert State.initial(model, 0, np.float32).theta.dtype == np.float32
 

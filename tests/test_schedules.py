@@ -331,6 +331,11 @@ def test_every_schedule_has_good_defaults_and_a_formula(name: str) -> None:
         (lambda: InverseScaling(-1), OptionError, "power_t of InverseScaling must be a finite number >= 0."),
         (lambda: InverseScaling(unit="example"), OptionError, "give both or neither"),
         (lambda: InverseScaling(examples_per_epoch=3), OptionError, "give both or neither"),
+        (
+            lambda: InverseScaling(unit="example", examples_per_epoch=0),
+            OptionError,
+            "examples_per_epoch of InverseScaling must be a whole number >= 1. Got 0.",
+        ),
         (lambda: Cosine(growth=2), OptionError, "growth=2 of Cosine lengthens the period of restarts"),
         (lambda: OneCycle(1.5), OptionError, "rise of OneCycle must be a finite number >= 0 and <= 1."),
         (lambda: Warmup(then="cosin"), UnknownNameError, "unknown schedule 'cosin'. Did you mean 'cosine'?"),

@@ -36,8 +36,8 @@ from clearprop.tabular import (
     TabularRegressor,
     learn_encoding,
     read,
-    soften,
 )
+from clearprop.tabular.model import soften
 from clearprop.tabular.training import MostAccurate, best_temperature, hold_out
 
 QUICK = {"members": 2, "epochs": 12, "hidden": (16,), "batch_size": 16, "eta": 0.02}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -200,7 +201,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 def _change_one(holder: Any, key: Any, header: Any, names: list[str], rng: np.random.Generator) -> None:
     old, choice = holder[key], rng.random()
     if choice < 0.45:
-        holder[key] = VALUES[int(rng.integers(len(VALUES)))]
+        holder[key] = deepcopy(VALUES[int(rng.integers(len(VALUES)))])  # the next change may be inside it
     elif choice < 0.6 and isinstance(old, int | float) and not isinstance(old, bool):
         holder[key] = (
             old + int(rng.integers(-2, 3)) if rng.random() < 0.5 else old * 2 ** int(rng.integers(40))

@@ -37,6 +37,8 @@ SAME = 1e-12
 RUNGS = ("batch", "native")
 WANTED = Wanted(float32=False)
 HOW_MANY_UNITS = (2, 5)
+ORDERED = ("per_neuron", "increasing", "ordinal")
+"""Activations for which it matters which unit stands where."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def cases(draw: Any) -> Case:
 
 
 def permutable(draw: Any, wanted: Wanted, n_in: int) -> tuple[list[Layer], int]:
-    """Return a hidden layer, what keeps the order of its units, and the layer that reads them."""
-    names = [name for name in activations if name != "per_neuron"]
+    """Return a hidden layer, what treats its units alike, and the layer that reads them."""
+    names = [name for name in activations if name not in ORDERED]
     n, m = draw(st.integers(*HOW_MANY_UNITS)), draw(st.integers(1, 4))
     between = {
         "activation": Activation(draw(st.sampled_from(names))),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clearprop.checks import as_path
+from clearprop.checks import as_choice, as_path
 from clearprop.datasets.dataset import Dataset
 from clearprop.datasets.files import first_bytes, open_binary, require_file
 from clearprop.errors import (
@@ -92,8 +92,8 @@ def read_frame(
 
     target, task, drop: checked as `read_table` says, where a target is given at all.
     """
-    if task not in (None, "classification", "regression"):
-        raise OptionError(f"task must be 'classification' or 'regression', got {task!r}")
+    if task is not None:
+        as_choice("task", task, ("classification", "regression"))
     frame = _read(path)
     frame.columns = columns = [str(name) for name in frame.columns]
     if target is not _NO_TARGET:

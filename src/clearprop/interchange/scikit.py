@@ -73,7 +73,7 @@ def from_sklearn(model: Any) -> Network:
     (True, 'quadratic')
     """
     steps = [step for _, step in model.steps] if hasattr(model, "steps") else [model]
-    *scalers, mlp = (step for step in steps if step not in (None, "passthrough"))
+    *scalers, mlp = [step for step in steps if not (step is None or isinstance(step, str))] or [model]
     kind = _kind(mlp)
     if not hasattr(mlp, "coefs_"):
         raise NotInitializedError(f"this {kind} has not been fitted. Call its fit first.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from clearprop.lazy import attributes
 from clearprop.tabular.columns import Category, Date, Description, Ignored, Number
 from clearprop.tabular.encoding import EncodingOptions, TableEncoding, learn_encoding
-from clearprop.tabular.model import KEY, TabularModel, soften
+from clearprop.tabular.model import KEY, TabularModel
 from clearprop.tabular.reading import Column, Table, read
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "TabularRegressor",
     "learn_encoding",
     "read",
-    "soften",
 ]
 
 if TYPE_CHECKING:

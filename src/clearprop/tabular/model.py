@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.errors import FileFormatError, OptionError
+from clearprop.checks import as_items
+from clearprop.errors import DTypeError, FileFormatError, OptionError
 from clearprop.network import Network, load
 from clearprop.persistence import load_model, save_with
 from clearprop.tabular.encoding import TableEncoding
@@ -55,13 +56,20 @@ class TabularModel:
     """Plain data that was saved along."""
 
     def __post_init__(self) -> None:
-        if not self.networks:
-            raise OptionError("a TabularModel needs at least one network.")
+        if not isinstance(self.encoding, TableEncoding):
+            raise DTypeError(f"encoding must be a TableEncoding, as from learn_encoding. Got {self.encoding!r}.")
+        networks = as_items("networks of a TabularModel", self.networks)
+        if not networks or not all(isinstance(network, Network) for network in networks):
+            raise DTypeError(f"a TabularModel needs one or more Networks. Got {networks!r}.")
+        object.__setattr__(self, "networks", networks)
         if not (isinstance(self.temperature, float) and 0 < self.temperature < math.inf):
             raise OptionError(f"temperature must be a finite number > 0. Got {self.temperature!r}.")
         n_in, n_inputs = self.networks[0].model.n_in, len(self.encoding.inputs)
         if n_in != n_inputs:
             raise OptionError(f"the network has {n_in} inputs, the encoding gives {n_inputs}.")
+        object.__setattr__(self, "limits", _pairs(self.limits))
+        if not isinstance(self.extra, Mapping):
+            raise DTypeError(f"extra must be a dict of plain data. Got {self.extra!r}.")
 
     @property
     def targets(self) -> Any:
@@ -164,7 +172,7 @@ class TabularModel:
             if not isinstance(config, Mapping) or config["version"] != _VERSION:
                 raise FileFormatError(f"its version is not {_VERSION}")
             networks = _members(first, int(config["members"]), tensors)
-            limits = tuple((float(low), float(high)) for low, high in config["limits"])
+            limits = _pairs(config["limits"])
             encoding = TableEncoding.from_config(config["encoding"])
             extra = {name: value for name, value in first.extra.items() if name != KEY}
             return cls(encoding, networks, float(config["temperature"]), limits, extra)
@@ -172,6 +180,13 @@ class TabularModel:
             raise FileFormatError(
                 f"{where}: what it says about the table is not sound: {type(error).__name__}: {error}"
             ) from None
+
+
+def _pairs(limits: Any) -> tuple[tuple[float, float], ...]:
+    try:
+        return tuple((float(low), float(high)) for low, high in limits)
+    except (TypeError, ValueError, OverflowError):
+        raise DTypeError(f"limits must be pairs (least, greatest) of numbers. Got {limits!r}.") from None
 
 
 def _members(first: Network, n: int, tensors: Mapping[str, Array]) -> tuple[Network, ...]:
