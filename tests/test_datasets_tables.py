@@ -202,7 +202,11 @@ def test_files_that_are_not_what_their_name_says(
         ({"target": "kind", "drop": ["widht"]}, UnknownNameError, "Did you mean 'width'?"),
         ({"target": "kind", "drop": ["kind"]}, OptionError, "no target column is left"),
         ({"target": "kind", "drop": ["length", "width"]}, OptionError, "no feature column is left"),
-        ({"target": "kind", "task": "ranking"}, OptionError, "task must be one of 'classification', 'regression'"),
+        (
+            {"target": "kind", "task": "ranking"},
+            OptionError,
+            "task must be one of 'classification', 'regression'",
+        ),
         ({"target": "kind", "task": "regression"}, DataError, "holds 'setosa' in data row 1"),
     ],
 )

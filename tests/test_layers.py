@@ -321,6 +321,14 @@ def test_a_draw_equal_to_the_rate_keeps_the_unit(name: str) -> None:
     assert dropped != sure
 
 
+def test_alpha_dropout_sets_what_is_dropped_to_where_selu_ends() -> None:
+    q, lowest = 0.6, float(activations.make("selu").f(np.array([-1e3]))[0])
+    layer = layers.make({"name": "alpha_dropout", "rate": 1 - q}).sized(2, "1")
+    a = layer.forward(np.ones((1, 2)), {}, {}, {"u": np.array([[0.0, 1.0]])}, training=True).a[0]
+    A = 1 / np.sqrt(q + lowest**2 * q * (1 - q))
+    np.testing.assert_allclose(a, A * (np.array([lowest, 1.0]) - (1 - q) * lowest), rtol=1e-14)
+
+
 def test_layer_norm_normalises_every_row() -> None:
     layer, arguments, _ = of_layer("layer_norm")
     x_hat = layer.forward(**arguments).x_hat
@@ -423,7 +431,7 @@ OPTION_ERRORS: list[tuple[Any, type[Exception], str]] = [
     ),
     (lambda: LayerNorm(10**400), OptionError, "epsilon of LayerNorm must be a finite number > 0. Got 1000"),
     (lambda: Residual([]), OptionError, "body of Residual must hold at least one layer."),
-    (lambda: Residual(3), OptionError, "expected a layer or a list of layers, got 3."),
+    (lambda: Residual(3), DTypeError, "layers must be a list. Got 3."),
     (lambda: Concatenate([]), OptionError, "branches of Concatenate must hold at least one branch."),
     (
         lambda: Concatenate([[], []], inputs=[1]),

@@ -12,6 +12,7 @@ import scipy.sparse
 import clearprop as cp
 from clearprop import datasets, plots
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError, UnknownNameError
+from clearprop.tabular import TabularModel, learn_encoding
 
 ARRAY = np.ones((4, 3))
 RAGGED = [[1.0], [2.0, 3.0]]
@@ -23,6 +24,13 @@ def net() -> cp.Network:
 
 def sparse() -> Any:
     return scipy.sparse.random(3, 3, 0.5, format="coo", rng=0)
+
+
+def nested(depth: int) -> Any:
+    found: Any = 1.0
+    for _ in range(depth):
+        found = [found]
+    return found
 
 
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
@@ -84,6 +92,38 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ShapeError,
         "different lengths",
     ),
+    "weight images": (lambda: plots.weights(net(), shape=-1), DTypeError, "shape must be a list. Got -1"),
+    "weight images, sides": (lambda: plots.weights(net(), shape=(3,)), OptionError, r"\(height, width\)"),
+    "sparse shortcut": (lambda: cp.Residual([cp.Dense(2)], sparse()), DTypeError, "layers must be a list"),
+    "path": (lambda: cp.load("\ud800"), OptionError, "text that a file system can hold"),
+    "too many numbers": (
+        lambda: cp.Network([20, 2**63, 10]),
+        ShapeError,
+        "1.W has the shape .* more numbers than memory has addresses for",
+    ),
+    "too many numbers in all": (
+        lambda: cp.Network([2**30] * 12),
+        ShapeError,
+        "smaller",
+    ),
+    "table model, encoding": (lambda: TabularModel(ARRAY, (net(),)), DTypeError, "must be a TableEncoding"),
+    "table model, networks": (
+        lambda: TabularModel(learn_encoding({"a": [1.0, 2.0]}), ARRAY),
+        DTypeError,
+        "one or more Networks",
+    ),
+    "table model, limits": (
+        lambda: TabularModel(learn_encoding({"a": [1.0, 2.0]}), [cp.Network([1, 1])], limits="1.W"),
+        DTypeError,
+        "limits must be pairs",
+    ),
+    "table model, extra": (
+        lambda: TabularModel(learn_encoding({"a": [1.0, 2.0]}), [cp.Network([1, 1])], extra=[1]),
+        DTypeError,
+        "extra must be a dict",
+    ),
+    "from_sklearn": (lambda: cp.from_sklearn(ARRAY), DTypeError, "Got ndarray"),
+    "from_keras": (lambda: cp.from_keras([nested(100)]), DTypeError, "must be arrays of numbers"),
     "check_network": (lambda: cp.check_network(ARRAY, ARRAY, ARRAY), DTypeError, "net must be a Network"),
     "diagnose": (lambda: cp.diagnose(ARRAY, ARRAY, ARRAY), DTypeError, "net must be a Network. Got ndarray"),
 }

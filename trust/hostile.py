@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = 400
 """Calls of one child; what one call leaves behind meets only the rest of these."""
 CRASHES = 20
+BROKEN_OFF = ("time", "memory")
+"""After such a call its process ends: what was being imported then would be there by half."""
 
 
 def run(count: int, seed: int) -> Result:
@@ -50,14 +52,14 @@ def run(count: int, seed: int) -> Result:
 
 
 def _calls(seed: int, start: int, stop: int) -> Iterator[dict[str, Any]]:
-    """Yield the answers of calls start … stop - 1; a child that dies is followed by another."""
+    """Yield the answers of calls start … stop - 1; a child that ends early is followed by another."""
     crashes = 0
     while start < stop and crashes < CRASHES:
         lines, code = _child(seed, start, stop)
         done = [json.loads(line) for line in lines]
         yield from done
         start += len(done)
-        if start < stop:
+        if start < stop and not (code == 0 and done and done[-1]["verdict"] in BROKEN_OFF):
             crashes += 1
             said = f"the process ended with the exit code {code}"
             yield {"number": start, "what": "call", "verdict": "crash", "said": said, "where": ""}

@@ -115,9 +115,20 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise DTypeError(f"a path must be a string or a pathlib.Path. Got {path!r}.")
     text = os.fspath(path)
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise OptionError(f"a path must be text, not empty and without null characters. Got {text!r}.")
+    if not isinstance(text, str) or not text or "\0" in text or not _is_encodable(text):
+        raise OptionError(
+            f"a path must be text that a file system can hold, not empty and without null characters. "
+            f"Got {text!r}."
+        )
     return Path(text)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_items(what: str, value: Any) -> tuple[Any, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +20,9 @@ from clearprop.layers import ActivationOwner, Dense, Layer, Parameter, Tree, cha
 from clearprop.random import Purpose, stream
 
 __all__ = ["Draws", "Entry", "Gradient", "Layout", "Model", "State", "collapse"]
+
+_MOST = sys.maxsize // 8
+"""Numbers of eight bytes that an address can tell apart."""
 
 
 class Entry(NamedTuple):
@@ -63,12 +68,20 @@ class Layout:
 
     @cached_property
     def declared(self) -> tuple[tuple[Entry, Parameter], ...]:
-        """Every entry with its declaration, in the order of the vector."""
+        """Every entry with its declaration, in the order of the vector.
+
+        Errors: `ShapeError` for more numbers than can be counted in memory.
+        """
         found, offset = [], 0
         for i, top in enumerate(self.layers, 1):
             for address, layer in top.walk(str(i)):
                 for name, parameter in self.declare(layer).items():
-                    size = int(np.prod(parameter.shape, dtype=np.int64))
+                    size = math.prod(parameter.shape)
+                    if offset + size > _MOST:
+                        raise ShapeError(
+                            f"{address}.{name} has the shape {parameter.shape}: the network would hold more "
+                            "numbers than memory has addresses for. Make it or the layer before smaller."
+                        )
                     entry = Entry(address, name, parameter.shape, offset, size, parameter.decays)
                     found.append((entry, parameter))
                     offset += size

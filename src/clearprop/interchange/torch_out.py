@@ -9,6 +9,7 @@ import numpy as np
 
 from clearprop.activations import activations
 from clearprop.arrays import Array
+from clearprop.checks import as_flag
 from clearprop.errors import MissingDependencyError, UnsupportedError, one_of
 from clearprop.interchange.pieces import Piece, pieces_of
 from clearprop.layers import (
@@ -86,7 +87,7 @@ def to_torch_state_dict(network: Network, *, logits: bool = False, arrays: bool 
     {'0.weight': (3, 4), '0.bias': (3,), '2.weight': (2, 3), '2.bias': (2,)}
     """
     parts = _parts(network, logits)
-    if arrays:
+    if as_flag("arrays", arrays):
         return _state(parts, network.steps_trained)
     return _tensors(_torch("to_torch_state_dict"), parts, network.steps_trained)
 
@@ -103,6 +104,7 @@ def _torch(asked: str) -> Any:
 
 def _parts(network: Network, logits: bool) -> list[Piece]:
     """Return one piece for each module: a layer without its activation, then the activation."""
+    as_flag("logits", logits)
     found: list[Piece] = []
     for piece in pieces_of(network, "an nn.Sequential"):
         if not isinstance(piece.layer, ActivationOwner):

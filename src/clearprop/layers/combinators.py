@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array, namespace
-from clearprop.checks import as_whole, check_whole
+from clearprop.checks import as_items, as_whole, check_whole
 from clearprop.errors import OptionError, ShapeError
 from clearprop.layers.base import (
     Layer,
@@ -51,9 +51,7 @@ def as_chain(spec: Any) -> tuple[Layer, ...]:
     """Return one layer, a name, plain data or a sequence of them as a tuple of layers."""
     if isinstance(spec, Layer | str | Mapping):
         return (layers.make(spec),)
-    if not isinstance(spec, Iterable):
-        raise OptionError(f"expected a layer or a list of layers, got {spec!r}.")
-    return tuple(layers.make(item) for item in spec)
+    return tuple(layers.make(item) for item in as_items("layers", spec))
 
 
 def run_parts(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.checks import as_whole
-from clearprop.errors import ShapeError, UnknownNameError, UnsupportedError
+from clearprop.checks import as_items, as_whole
+from clearprop.errors import OptionError, ShapeError, UnknownNameError, UnsupportedError
 from clearprop.network import Network
 from clearprop.plots.places import check_network, find_layer, layer_list
 from clearprop.plots.style import WIDTH, diverging, new_figure, styled, tidy
@@ -97,7 +97,10 @@ def _neurons(neurons: Any, n_out: int, most: int, address: str, layers: str) -> 
 
 
 def _shape(shape: tuple[int, int], n_in: int, address: str) -> tuple[int, int]:
-    height, width = (as_whole("shape", side, at_least=1) for side in shape)
+    sides = as_items("shape", shape)
+    if len(sides) != 2:
+        raise OptionError(f"shape must be (height, width) in pixels. Got {shape!r}.")
+    height, width = (as_whole("shape", side, at_least=1) for side in sides)
     if height * width != n_in:
         raise ShapeError(
             f"shape {height} x {width} has {height * width} pixels; layer {address} has {n_in} inputs. Make "

@@ -57,7 +57,9 @@ class TabularModel:
 
     def __post_init__(self) -> None:
         if not isinstance(self.encoding, TableEncoding):
-            raise DTypeError(f"encoding must be a TableEncoding, as from learn_encoding. Got {self.encoding!r}.")
+            raise DTypeError(
+                f"encoding must be a TableEncoding, as from learn_encoding. Got {self.encoding!r}."
+            )
         networks = as_items("networks of a TabularModel", self.networks)
         if not networks or not all(isinstance(network, Network) for network in networks):
             raise DTypeError(f"a TabularModel needs one or more Networks. Got {networks!r}.")
