@@ -125,7 +125,7 @@ def test_numbers_and_their_texts_are_one_level() -> None:
         ({}, ShapeError, "X has no columns"),
         ({"a": [1], "b": [1, 2]}, ShapeError, "column 'b' has 2 rows, 'a' has 1"),
         ({"a": [1.0, np.inf]}, DataError, "column 'a' is infinite in row 1"),
-        ({"a": ["2024-13-01"]}, DataError, "'2024-13-01', which is no date"),
+        ({"a": ["2024-13-01"]}, DataError, "'2024-13-01' in row 0 .*, which is no date. Correct it"),
         ({"a": np.array([1j])}, DTypeError, "column 'a' holds complex128"),
     ],
 )

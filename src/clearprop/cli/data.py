@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from clearprop.arrays import Array
 from clearprop.cli.output import Output
 from clearprop.cli.tables import TableDataset, is_table, read_table_file
 from clearprop.datasets import Dataset, dataset_names, load_dataset
+from clearprop.datasets.cells import number_of
 from clearprop.errors import DataError, OptionError
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
 
 _WITH_FILES = ("mnist", "fashion_mnist")
 _MOST_WHOLE_CLASSES = 10  # a numeric target of whole numbers with more values than this means numbers
+_MOST_DIGITS = 19  # and one more is beyond int64
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Source:
     target: str | None = None
     task: str | None = None
     drop: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """Columns of a table to take as text whatever they hold."""
 
     @property
     def stem(self) -> str:
@@ -91,8 +96,8 @@ def class_labels(dataset: Dataset, where: str | None = None) -> list[Any] | None
     if dataset.name == "fashion_mnist":
         return list(range(len(names)))
     whole = all(name.lstrip("-").isascii() and name.lstrip("-").isdigit() for name in names)
-    as_numbers = [int(name) for name in names] if whole else []
-    return as_numbers if whole and [str(n) for n in as_numbers] == list(names) else list(names)
+    as_numbers = [int(name) for name in names] if whole and max(map(len, names)) < _MOST_DIGITS else []
+    return as_numbers if as_numbers and [str(n) for n in as_numbers] == list(names) else list(names)
 
 
 def trained_labels(dataset: Dataset, y: Array) -> Array:
@@ -113,18 +118,36 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _load_table(source: Source, output: Output) -> Dataset:
-    options: dict[str, Any] = {"target": source.target, "drop": source.drop}
-    dataset = read_table_file(source.name, task=source.task, **options)
-    if source.task is not None or dataset.class_names is not None:
-        return dataset
-    values = np.unique(dataset.y_train)
-    if len(values) > _MOST_WHOLE_CLASSES or not np.all(values == np.round(values)):
-        return dataset
-    output.note(
-        f"target {source.target!r} holds {len(values)} different whole numbers: read as classes "
-        "(--task regression reads them as numbers)"
+    dataset = read_table_file(
+        source.name,
+        source.target,
+        task=source.task,
+        drop=source.drop,
+        words=source.words,
+        whole_classes=_MOST_WHOLE_CLASSES,
     )
-    return read_table_file(source.name, task="classification", **options)
+    names = dataset.class_names
+    if source.task is None and names is not None:
+        if all(number_of(name).is_integer() for name in names):
+            output.note(
+                f"target {source.target!r} holds {len(names)} different whole numbers: read as classes "
+                "(--task regression reads them as numbers)"
+            )
+        else:
+            _note_many_classes(source, dataset.y_train, names, output)
+    return dataset
+
+
+def _note_many_classes(source: Source, y: Array, names: Sequence[str], output: Output) -> None:
+    """Say so where most classes are of one row each: numbers, perhaps, of which one cell is a word."""
+    alone = int(np.count_nonzero(np.bincount(y) == 1))
+    word = next((name for name in names if math.isnan(number_of(name))), None)
+    if word is None or len(names) <= _MOST_WHOLE_CLASSES or 2 * alone <= len(names):
+        return
+    output.note(
+        f"target {source.target!r} holds {len(names)} different values in {len(y)} rows, {alone} of them "
+        f"once, and {word!r} is no number: read as classes (--task regression names the first such cell)"
+    )
 
 
 class _Download:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,21 @@ from clearprop.arrays import Array
 from clearprop.cli.data import Source, fingerprint, load_source, split_off
 from clearprop.cli.measure import class_names
 from clearprop.cli.output import Output
-from clearprop.cli.tables import TableDataset, encode_rows, is_table, read_rows
+from clearprop.cli.tables import (
+    TableDataset,
+    encode_rows,
+    is_table,
+    read_rows,
+    require_columns,
+    word_columns,
+)
 from clearprop.datasets import Dataset
+from clearprop.datasets.cells import TRUTH, number_of
 from clearprop.datasets.files import require_file
 from clearprop.datasets.tables import read_columns
 from clearprop.errors import DataError, FileFormatError, OptionError, did_you_mean
 from clearprop.network import Network
-from clearprop.tabular import KEY, Table, read
+from clearprop.tabular import KEY, TabularModel, read
 
 __all__ = ["PARTS", "Examples", "about_data", "labelled", "trained_on", "unlabelled"]
 
@@ -101,9 +110,11 @@ def _array_rows(network: Network, path: Path) -> Array:
 
 
 def _rows_of(network: Network, path: Path, source: Source) -> Array:
-    table, wanted = read_rows(path, source.drop), about_data(network).get("feature_names") or ()
-    if wanted:
-        table = Table(tuple(table.column(name, str(path)) for name in wanted), table.n)
+    wanted = tuple(about_data(network).get("feature_names") or ())
+    if KEY in network.extra and TabularModel.of_network(network).encoding.named:
+        encoding = TabularModel.of_network(network).encoding
+        wanted = tuple(column.name for column in encoding.columns if column.names)
+    table = read_rows(path, source.drop, wanted, word_columns(network))
     return np.asarray(encode_rows(network, table, where=str(path)))
 
 
@@ -132,12 +143,10 @@ def _dataset(network: Network, source: Source, output: Output) -> Dataset:
     drop = source.drop
     if wanted:
         columns = read_columns(path)
-        for name in wanted:
-            if name not in columns:
-                hint = did_you_mean(name, columns)
-                raise DataError(f"{path} has no column {name!r}, which the model needs.{hint}")
+        require_columns(path, columns, wanted)
         drop = tuple(name for name in columns if name not in wanted and name != target)
-    dataset = load_source(Source(source.name, None, target, source.task or task, drop), output)
+    told = Source(source.name, None, target, source.task or task, drop, word_columns(network))
+    dataset = load_source(told, output)
     return _in_order(dataset, wanted) if wanted else dataset
 
 
@@ -192,14 +201,30 @@ def _in_model_words(network: Network, dataset: Dataset, y: Array) -> Array:
         raise DataError(
             f"the model predicts the classes {_some(names)}; the targets of {dataset.name!r} are numbers."
         )
-    unknown = [name for name in dataset.class_names if name not in names]
-    if unknown:
+    places = [_place(name, names) for name in dataset.class_names]
+    unknown = next((name for name, i in zip(dataset.class_names, places, strict=True) if i < 0), None)
+    if unknown is not None:
         raise DataError(
-            f"{dataset.name!r} holds the class {unknown[0]!r}, which the model does not know. "
+            f"{dataset.name!r} holds the class {unknown!r}, which the model does not know. "
             f"Its classes: {_some(names)}."
         )
-    labels = np.asarray(targets.classes)[[names.index(name) for name in dataset.class_names]]
-    return np.asarray(labels[y])
+    return np.asarray(np.asarray(targets.classes)[places][y])
+
+
+def _place(label: str, names: tuple[str, ...]) -> int:
+    """Return the place of the class that is called so, else of the only one that means the same; or -1."""
+    if label in names:
+        return names.index(label)
+    same = [i for i, name in enumerate(names) if _meaning(name) == _meaning(label)]
+    return same[0] if len(same) == 1 else -1
+
+
+def _meaning(label: str) -> float | str:
+    """Return what a label says however it is written: a number, a truth value, or the word."""
+    number, word = number_of(label), label.strip()
+    if math.isnan(number):
+        return word.lower() if word.lower() in TRUTH else word
+    return number
 
 
 def _some(names: tuple[str, ...]) -> str:

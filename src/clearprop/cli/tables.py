@@ -12,10 +12,10 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.datasets import Dataset
-from clearprop.datasets.tables import TABLE_SUFFIXES, read_frame, read_target
-from clearprop.errors import DataError
+from clearprop.datasets.tables import TABLE_SUFFIXES, read_frame, read_target, typed_columns
+from clearprop.errors import DataError, did_you_mean, one_of
 from clearprop.network import Network
-from clearprop.tabular import KEY, Column, Table, TableEncoding, TabularModel, learn_encoding, read
+from clearprop.tabular import KEY, Category, Column, Table, TableEncoding, TabularModel, learn_encoding, read
 
 __all__ = [
     "TableDataset",
@@ -25,7 +25,11 @@ __all__ = [
     "is_table",
     "read_rows",
     "read_table_file",
+    "require_columns",
+    "word_columns",
 ]
+
+_MOST_NAMES = 20
 
 
 def is_table(source: str | Path) -> bool:
@@ -58,18 +62,28 @@ class TableDataset(Dataset):
 
 
 def read_table_file(
-    path: str | Path, target: str | None, *, task: str | None = None, drop: Sequence[str] = ()
+    path: str | Path,
+    target: str | None,
+    *,
+    task: str | None = None,
+    drop: Sequence[str] = (),
+    words: Sequence[str] = (),
+    whole_classes: int = 0,
 ) -> TableDataset:
     """Return a table as a data set: its columns of any kind, and the target.
 
+    words: columns to take as text whatever they hold. whole_classes: how many different whole numbers a
+    target may hold to be read as classes, where no task is given.
     Errors: those of `clearprop.datasets.read_table` but for gaps and words, which are no mistake here, and of
     `clearprop.tabular.read`.
     """
     path = Path(path).expanduser()
     frame = read_frame(path, target, task, drop)
     y, class_names = read_target(frame, str(target), path, task)
+    if task is None and class_names is None and _few_whole(y, whole_classes):
+        y, class_names = read_target(frame, str(target), path, "classification")
     features = [name for name in frame.columns if name != target and name not in drop]
-    table = read(frame[features], str(path))
+    table = _table(frame, features, words, path)
     coded = [_coded(column) for column in table.columns]
     kind = "real target" if class_names is None else f"{len(class_names)} classes"
     return TableDataset(
@@ -87,11 +101,51 @@ def read_table_file(
     )
 
 
-def read_rows(path: str | Path, drop: Sequence[str] = ()) -> Table:
-    """Return the columns of a table without a target."""
+def read_rows(
+    path: str | Path, drop: Sequence[str] = (), wanted: Sequence[str] = (), words: Sequence[str] = ()
+) -> Table:
+    """Return columns of a table without a target; what the others hold is not looked at.
+
+    drop: columns to leave out. wanted: those to read, in their order; () for all. words: columns to take as
+    text whatever they hold.
+    Errors: `DataError` for a column that is wanted and not there; those of reading.
+    """
     path = Path(path).expanduser()
     frame = read_frame(path)
-    return read(frame, str(path)).without(drop)
+    names = [name for name in frame.columns if name not in drop]
+    require_columns(path, names, wanted)
+    return _table(frame, wanted or names, words, path)
+
+
+def require_columns(path: Path, columns: Sequence[str], wanted: Sequence[str]) -> None:
+    """Raise `DataError` for the first column that is wanted and not there."""
+    name = next((name for name in wanted if name not in columns), None)
+    if name is not None:
+        raise DataError(
+            f"{path} has no column {name!r}, which the model needs.{did_you_mean(name, columns)} It has: "
+            f"{one_of(columns[:_MOST_NAMES])}{' …' if len(columns) > _MOST_NAMES else ''}."
+        )
+
+
+def word_columns(network: Network) -> tuple[str, ...]:
+    """Return the columns that a network takes as words: of those the text counts, also of numbers.
+
+    Otherwise 007 would be 7 in a file of nothing but numbers, and a word in another.
+    """
+    if KEY not in network.extra:
+        return ()
+    columns = TabularModel.of_network(network).encoding.columns
+    return tuple(column.name for column in columns if isinstance(column, Category))
+
+
+def _table(frame: Any, names: Sequence[str], words: Sequence[str], path: Path) -> Table:
+    as_text = [name for name in words if name in names]
+    return read(typed_columns(frame, names, as_text), str(path), as_text)
+
+
+def _few_whole(y: Array, most: int) -> bool:
+    values = np.unique(y)
+    return len(values) <= most and bool(np.all(values == np.round(values)))
 
 
 def encoded(dataset: Dataset) -> tuple[Dataset, TableEncoding | None]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearprop.checks import as_choice, as_path
+from clearprop.datasets.cells import MISSING_WORDS, TRUTH, Texts, is_truth, number_of, typed, with_points
 from clearprop.datasets.dataset import Dataset
+from clearprop.datasets.delimited import DECIMAL, read_header, read_text, require_pandas
 from clearprop.datasets.files import first_bytes, open_binary, require_file
 from clearprop.errors import (
     DataError,
@@ -24,15 +25,10 @@ from clearprop.errors import (
     one_of,
 )
 
-__all__ = ["TABLE_SUFFIXES", "read_columns", "read_frame", "read_table", "read_target"]
+__all__ = ["TABLE_SUFFIXES", "read_columns", "read_frame", "read_table", "read_target", "typed_columns"]
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
-MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
-FORMATS = {
-    b"PAR1": "a Parquet file",
-    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
-    b"\x1f\x8b": "a gzip file; end its name in .gz",
-}
+_PARQUET = (".parquet", ".pq")
 
 
 def read_table(
@@ -41,8 +37,10 @@ def read_table(
     """Return a table as a `Dataset`: one column is the target y, the others are the features X.
 
     X (n, d) is float64. For classification y (n,) holds int64 indices into `class_names` (sorted);
-    for regression, float64. True and False count as 1 and 0. The separator of a text file is a
-    comma, a semicolon or a tab, whichever its header has. Data rows count from 1, after the header.
+    for regression, float64. A class is called what its cells hold: 7 and 007 are two. True and False
+    count as 1 and 0. The separator of a .tsv file is a tab; of other text files a comma, a semicolon
+    or a tab, whichever divides most of the first lines evenly; beside semicolons numbers may have
+    decimal commas. Data rows count from 1, after the header.
 
     Parameters
     ----------
@@ -61,7 +59,7 @@ def read_table(
     features = [name for name in frame.columns if name != target and name not in drop]
     X = np.empty((len(frame), len(features)))
     for j, name in enumerate(features):
-        X[:, j] = _feature(_scan(frame[name]), name, path)
+        X[:, j] = _feature(_scan(frame, name), name, path)
     y, class_names = read_target(frame, target, path, task)
     kind = "real target" if class_names is None else f"{len(class_names)} classes"
     return Dataset(
@@ -79,7 +77,12 @@ def read_table(
 
 def read_columns(path: str | Path) -> list[str]:
     """Return the names of the columns of a table."""
-    return [str(name) for name in _read(as_path(path).expanduser()).columns]
+    path = as_path(path).expanduser()
+    require_file(path)
+    if path.suffix.lower() in _PARQUET:
+        return [str(name) for name in _read_parquet(path).columns]
+    _check_ending(path)
+    return read_header(path)
 
 
 _NO_TARGET = object()
@@ -89,6 +92,8 @@ def read_frame(
     path: Path, target: Any = _NO_TARGET, task: str | None = None, drop: Sequence[str] = ()
 ) -> Any:
     """Return the pandas frame of a table whose columns have text for names, with at least one row.
+
+    Of a text file every cell is text as it stands there, NaN where it is empty.
 
     target, task, drop: checked as `read_table` says, where a target is given at all.
     """
@@ -118,12 +123,27 @@ def read_target(
     frame: Any, target: str, path: Path, task: str | None
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return the target as class indices and their names, or as numbers and None; see `read_table`."""
-    return _target(_scan(frame[target]), target, path, task)
+    return _target(_scan(frame, target), target, path, task)
+
+
+def typed_columns(frame: Any, names: Sequence[str], as_text: Collection[str] = ()) -> Any:
+    """Return columns of a frame for `clearprop.tabular.read`; those of a text file as `cells.typed` has it.
+
+    as_text: those to leave as they stand in the file, whatever they hold.
+    """
+    decimal = frame.attrs.get(DECIMAL)
+    if decimal is None:
+        return frame[list(names)]
+    columns = {name: frame[name].to_numpy(object) for name in names}
+    return {name: c if name in as_text else typed(c, decimal) for name, c in columns.items()}
 
 
 def _read(path: Path) -> Any:
     require_file(path)
-    return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
+    if path.suffix.lower() in _PARQUET:
+        return _read_parquet(path)
+    _check_ending(path)
+    return read_text(path)
 
 
 class _Column(NamedTuple):
@@ -134,7 +154,10 @@ class _Column(NamedTuple):
     boolean: bool
 
 
-def _scan(column: Any) -> _Column:
+def _scan(frame: Any, name: str) -> _Column:
+    column, decimal = frame[name], frame.attrs.get(DECIMAL)
+    if decimal is not None:
+        return _scan_text(column.to_numpy(object), decimal)
     import pandas as pd
 
     kind = pd.api.types
@@ -143,24 +166,37 @@ def _scan(column: Any) -> _Column:
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         return _Column(column.tolist(), numbers, _first(np.isnan(numbers)), None, boolean)
     values = column.astype(object).tolist()
-    missing = [bool(value is None or (pd.api.types.is_scalar(value) and pd.isna(value))) for value in values]
-    blank = [gap or str(v).strip().lower() in MISSING_WORDS for gap, v in zip(missing, values, strict=True)]
-    numbers = np.array([math.nan if gap else _number(v) for gap, v in zip(blank, values, strict=True)])
-    text = _first(np.isnan(numbers) & ~np.array(blank, bool))
+    missing = [bool(value is None or (kind.is_scalar(value) and pd.isna(value))) for value in values]
+    blank = [gap or _is_blank(v) for gap, v in zip(missing, values, strict=True)]
+    numbers = np.array([math.nan if gap else number_of(v) for gap, v in zip(blank, values, strict=True)])
+    return _sorted_out(values, numbers, np.array(missing, bool), np.array(blank, bool))
+
+
+def _scan_text(cells: NDArray[Any], decimal: str) -> _Column:
+    texts = Texts(cells)
+    distinct = texts.distinct
+    values, missing = cells.tolist(), texts.codes < 0
+    if is_truth(distinct):
+        numbers = texts.spread([TRUTH[text.strip().lower()] for text in distinct], math.nan, np.float64)
+        return _Column(values, numbers, _first(missing), None, True)
+    said = (with_points(distinct) if decimal == "," else None) or distinct
+    numbers = texts.spread([number_of(text) for text in said], math.nan, np.float64)
+    blank = texts.spread([_is_blank(text) for text in distinct], True, bool)
+    return _sorted_out(values, np.where(blank, math.nan, numbers), missing, blank)
+
+
+def _sorted_out(
+    values: list[Any], numbers: NDArray[np.float64], missing: NDArray[Any], blank: NDArray[Any]
+) -> _Column:
+    text = _first(np.isnan(numbers) & ~blank)
     if text is None and not np.isnan(numbers).all():
-        return _Column(values, numbers, _first(blank), None, boolean)
+        return _Column(values, numbers, _first(blank), None, False)
     # Among numbers "NA" or "?" is a gap; among words it is a name like any other.
-    text = _first(~np.array(missing, bool)) if text is None else text
-    return _Column(values, numbers, _first(missing), text, boolean)
+    return _Column(values, numbers, _first(missing), _first(~missing) if text is None else text, False)
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, str) and ("_" in value or not value.isascii()):
-        return math.nan  # Python reads 1_000 as a number; tables do not mean that
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+def _is_blank(value: Any) -> bool:
+    return str(value).strip().lower() in MISSING_WORDS
 
 
 def _first(flags: Iterable[Any]) -> int | None:
@@ -187,13 +223,23 @@ def _target(
     if task == "regression" or (task is None and column.text is None and not column.boolean):
         return _feature(column, name, path), None
     _refuse_gaps(column, name, path)
+    texts = [_label(value) for value in column.values]
     if column.text is None and not column.boolean:
-        labels, y = np.unique(column.numbers, return_inverse=True)
-        names = tuple(str(int(v)) if v.is_integer() else repr(v) for v in labels.tolist())
+        number = dict(zip(texts, column.numbers.tolist(), strict=True))
+        names = tuple(sorted(number, key=lambda text: (number[text], text)))
     else:
-        texts, y = np.unique(np.array([str(value) for value in column.values]), return_inverse=True)
-        names = tuple(texts.tolist())
-    return y.astype(np.int64), names
+        names = tuple(sorted(set(texts)))
+    place = {text: i for i, text in enumerate(names)}
+    return np.array([place[text] for text in texts], np.int64), names
+
+
+def _label(value: Any) -> str:
+    """Return what a class is called: a cell as it stands, without the blanks around a number."""
+    if isinstance(value, str):
+        return value if math.isnan(number_of(value)) else value.strip()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _refuse_gaps(column: _Column, name: str, path: Path) -> None:
@@ -213,7 +259,7 @@ def _read_parquet(path: Path) -> Any:
         raise FileFormatError(f"{path} is not a Parquet file: it starts with {head!r}, not with b'PAR1'")
     if tail != b"PAR1":
         raise FileFormatError(f"{path} is cut off: it does not end as a Parquet file does")
-    pandas = _pandas()
+    pandas = require_pandas()
     try:
         return pandas.read_parquet(path, engine="pyarrow")
     except ImportError:
@@ -224,62 +270,9 @@ def _read_parquet(path: Path) -> Any:
         raise FileFormatError(f"{path} is a damaged Parquet file: {_one_line(error)}") from None
 
 
-def _read_text(path: Path) -> Any:
+def _check_ending(path: Path) -> None:
     if not path.name.lower().endswith(TABLE_SUFFIXES):
         raise FileFormatError(f"{path} is no table that can be read; known endings: {one_of(TABLE_SUFFIXES)}")
-    separator = _separator(path)
-    pandas = _pandas()
-    options: dict[str, Any] = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False}
-    # From 3.1 pandas always reads numbers exactly, and warns if asked to.
-    old = tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1)
-    exact = {"float_precision": "round_trip"} if old else {}
-    try:
-        with open_binary(path) as file:
-            header = pandas.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].tolist()
-        _check_header([str(name) for name in header], path)
-        with open_binary(path) as file, warnings.catch_warnings():
-            warnings.simplefilter("error", pandas.errors.ParserWarning)  # it would drop a column
-            return pandas.read_csv(
-                file, na_values=[""], index_col=False, low_memory=False, **exact, **options
-            )
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
-    except pandas.errors.EmptyDataError:
-        raise FileFormatError(f"{path} is empty") from None
-    except pandas.errors.ParserWarning:
-        raise FileFormatError(f"{path}: the rows have more cells than the header has names") from None
-    except pandas.errors.ParserError as error:
-        raise FileFormatError(f"{path} cannot be read as a table: {_one_line(error)}") from None
-
-
-def _separator(path: Path) -> str:
-    head = first_bytes(path)
-    for magic, what in FORMATS.items():
-        if head.startswith(magic):
-            raise FileFormatError(f"{path} is not a text table: it is {what}")
-    if b"\0" in head:
-        raise FileFormatError(f"{path} is not a text table: it holds binary data")
-    header = head.lstrip().split(b"\n", 1)[0]
-    return next((mark for mark in (",", ";", "\t") if mark.encode() in header), ",")
-
-
-def _check_header(names: list[str], path: Path) -> None:
-    numbered = names == [str(j) for j in range(len(names))]  # as pandas writes columns without names
-    if not numbered and not any(math.isnan(_number(name)) for name in names):
-        raise FileFormatError(f"{path} has no header: its first line is numbers. Put the column names there.")
-    repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if repeated is not None:
-        raise FileFormatError(f"{path} has two columns named {repeated!r}")
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise MissingDependencyError(
-            "reading tables needs pandas; install it: pip install 'clearprop[data]'"
-        ) from None
-    return pandas
 
 
 def _listed(names: Sequence[str]) -> str:

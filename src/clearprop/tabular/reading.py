@@ -284,7 +284,7 @@ def _of_objects(name: str, values: list[Any], where: str) -> Column:
         found = np.array([np.nan if text is None else float(text) for text in texts])
         return _numbers(name, found, where, texts)
     if kinds == {"text"} and said and all(_DATE.fullmatch(text) for text in said):
-        return Column(name, "date", np.array([_date_of(text, name, where) for text in texts]), texts)
+        return Column(name, "date", _dates_of(texts, name, where), texts)
     return Column(name, "text", texts)
 
 
@@ -324,11 +324,17 @@ def _as_date(value: Any) -> np.datetime64:
     return date
 
 
-def _date_of(text: str | None, name: str, where: str) -> np.datetime64:
-    try:
-        return np.datetime64("NaT" if text is None else text.removesuffix("Z"), "s")
-    except ValueError:
-        raise DataError(f"{where}: column {name!r} holds {text!r}, which is no date.") from None
+def _dates_of(texts: Array, name: str, where: str) -> Array:
+    found = np.full(len(texts), np.datetime64("NaT", "s"))
+    for i, text in enumerate(texts):
+        try:
+            found[i] = np.datetime64("NaT" if text is None else text.removesuffix("Z"), "s")
+        except ValueError:
+            raise DataError(
+                f"{where}: column {name!r} holds {text!r} in row {i} (counted from 0), which is no date. "
+                "Correct it, leave the value out, or leave the column out."
+            ) from None
+    return found
 
 
 def _texts(values: list[Any]) -> Array:

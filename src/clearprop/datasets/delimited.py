@@ -1,0 +1,137 @@
+"""Tables in text: which mark separates the cells, whether there is a header, whether all rows are whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clearprop.datasets.cells import number_of
+from clearprop.datasets.files import first_bytes, open_binary
+from clearprop.errors import FileFormatError, MissingDependencyError
+
+__all__ = ["DECIMAL", "read_header", "read_text", "require_pandas"]
+
+DECIMAL = "decimal"
+"""Under this name of `frame.attrs` the frame of a text file says how its decimals may be written."""
+
+_FORMATS = {
+    b"PAR1": "a Parquet file",
+    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
+    b"\x1f\x8b": "a gzip file; end its name in .gz",
+}
+_HEAD = 1 << 16  # bytes, and lines of them, by which the separator is found
+_HEAD_LINES = 50
+
+
+def read_text(path: Path) -> Any:
+    """Return the pandas frame of a text table: every cell as it stands, NaN where it is empty.
+
+    What a cell means must not hang on the rows beside it, so that nothing is made of it here.
+    Errors: as of `read_table`.
+    """
+    return _parsed(path, _separator(path))
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the names of the columns of a text table. Errors: as of `read_table`."""
+    return [str(name) for name in _parsed(path, _separator(path), header_only=True).columns]
+
+
+def require_pandas() -> Any:
+    """Return the module pandas; raise `MissingDependencyError` where it is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise MissingDependencyError(
+            "reading tables needs pandas; install it: pip install 'clearprop[data]'"
+        ) from None
+    return pandas
+
+
+def _parsed(path: Path, separator: str, header_only: bool = False) -> Any:
+    pandas = require_pandas()
+    options = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
+    try:
+        with open_binary(path) as file:
+            header = pandas.read_csv(
+                file, header=None, nrows=1, dtype=str, **{**options, "na_values": []}
+            ).iloc[0]
+        _check_header([str(name) for name in header.tolist()], path)
+        with open_binary(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)  # it would drop a column
+            rows = {"nrows": 0} if header_only else {}
+            frame = pandas.read_csv(file, dtype=object, index_col=False, low_memory=False, **rows, **options)
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    except pandas.errors.EmptyDataError:
+        raise FileFormatError(f"{path} is empty") from None
+    except pandas.errors.ParserWarning:
+        raise FileFormatError(f"{path}: the rows have more cells than the header has names") from None
+    except pandas.errors.ParserError as error:
+        raise FileFormatError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from None
+    if frame.shape[1] > 1 and frame.iloc[:, -1].isna().any():  # where a row is short, its last cell is empty
+        _check_lengths(path, separator, frame.shape[1])
+    frame.attrs[DECIMAL] = "," if separator == ";" else "."
+    return frame
+
+
+def _separator(path: Path) -> str:
+    head = first_bytes(path, _HEAD)
+    for magic, what in _FORMATS.items():
+        if head.startswith(magic):
+            raise FileFormatError(f"{path} is not a text table: it is {what}")
+    if b"\0" in head:
+        raise FileFormatError(f"{path} is not a text table: it holds binary data")
+    if ".tsv" in path.suffixes[-2:] or ".TSV" in path.suffixes[-2:]:
+        return "\t"
+    text = head.decode("utf-8-sig", "replace")
+    return max((",", ";", "\t"), key=lambda mark: _fit(text, mark, len(head) == _HEAD))
+
+
+def _fit(text: str, mark: str, cut: bool) -> tuple[int, int]:
+    """Return how many of the first lines have as many cells as the header, if more than one, and how many."""
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
+        lengths = [len(row) for row in itertools.islice(rows, _HEAD_LINES) if row]
+    except csv.Error:  # one cell beyond what the module reads
+        return 0, 0
+    whole = lengths[:-1] if cut and 1 < len(lengths) < _HEAD_LINES else lengths
+    if not whole or whole[0] < 2:
+        return 0, 0
+    return whole.count(whole[0]), whole[0]
+
+
+def _check_header(names: list[str], path: Path) -> None:
+    numbered = names == [str(j) for j in range(len(names))]  # as pandas writes columns without names
+    if not numbered and not any(math.isnan(number_of(name)) for name in names):
+        raise FileFormatError(f"{path} has no header: its first line is numbers. Put the column names there.")
+    repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if repeated is not None:
+        raise FileFormatError(f"{path} has two columns named {repeated!r}")
+
+
+def _check_lengths(path: Path, separator: str, columns: int) -> None:
+    """Refuse the first row that has fewer cells than the header."""
+    with open_binary(path) as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as lines:
+        rows = csv.reader(lines, delimiter=separator)
+        try:
+            for row in rows:
+                if len(row) < columns and not _blank(row):
+                    raise FileFormatError(
+                        f"{path}: line {rows.line_num} has {len(row)} cells, the header {columns}. Complete "
+                        "the line, or leave it out."
+                    )
+        except csv.Error as error:
+            raise FileFormatError(
+                f"{path} cannot be read as a table: line {rows.line_num}: {error}"
+            ) from None
+
+
+def _blank(row: Sequence[str]) -> bool:
+    return not row or (len(row) == 1 and not row[0].strip())
