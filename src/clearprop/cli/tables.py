@@ -78,7 +78,7 @@ def read_table_file(
     `clearprop.tabular.read`.
     """
     path = Path(path).expanduser()
-    frame = read_frame(path, target, task, drop)
+    frame = read_frame(path, target, task, drop, words=words)
     y, class_names = read_target(frame, str(target), path, task)
     if task is None and class_names is None and _few_whole(y, whole_classes):
         y, class_names = read_target(frame, str(target), path, "classification")
@@ -111,7 +111,7 @@ def read_rows(
     Errors: `DataError` for a column that is wanted and not there; those of reading.
     """
     path = Path(path).expanduser()
-    frame = read_frame(path)
+    frame = read_frame(path, words=words)
     names = [name for name in frame.columns if name not in drop]
     require_columns(path, names, wanted)
     return _table(frame, wanted or names, words, path)

@@ -6,8 +6,9 @@ import csv
 import io
 import itertools
 import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,29 @@ _FORMATS = {
 }
 _HEAD = 1 << 16  # bytes, and lines of them, by which the separator is found
 _HEAD_LINES = 50
+_LONGEST = 64  # bytes of a cell's beginning that may lie across two parts of a file
 
 
-def read_text(path: Path) -> Any:
-    """Return the pandas frame of a text table: every cell as it stands, NaN where it is empty.
+def read_text(path: Path, as_text: Collection[str] = (), codes: bool = True) -> Any:
+    """Return the pandas frame of a text table.
 
-    What a cell means must not hang on the rows beside it, so that nothing is made of it here.
+    as_text: columns to leave as they stand in the file, NaN where a cell is empty; others of nothing but
+    numbers or truth values become such. codes: leave those as they stand too where a cell of the file begins
+    with a zero, as 007 does. So what a cell means never hangs on the rows beside it.
     Errors: as of `read_table`.
     """
-    return _parsed(path, _separator(path))
+    separator = _separator(path)
+    everything = codes and _has_codes(path, separator)
+    frame = _parsed(path, separator, {"dtype": object if everything else dict.fromkeys(as_text, object)})
+    if frame.shape[1] > 1 and frame.iloc[:, -1].isna().any():  # where a row is short, its last cell is empty
+        _check_lengths(path, separator, frame.shape[1])
+    frame.attrs[DECIMAL] = "," if separator == ";" else "."
+    return frame
 
 
 def read_header(path: Path) -> list[str]:
     """Return the names of the columns of a text table. Errors: as of `read_table`."""
-    return [str(name) for name in _parsed(path, _separator(path), header_only=True).columns]
+    return [str(name) for name in _parsed(path, _separator(path), {"nrows": 0}).columns]
 
 
 def require_pandas() -> Any:
@@ -54,19 +64,19 @@ def require_pandas() -> Any:
     return pandas
 
 
-def _parsed(path: Path, separator: str, header_only: bool = False) -> Any:
+def _parsed(path: Path, separator: str, more: dict[str, Any]) -> Any:
     pandas = require_pandas()
-    options = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": [""]}
+    options: dict[str, Any] = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False}
+    # From 3.1 pandas always reads numbers exactly, and warns if asked to.
+    if tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1):
+        more = {**more, "float_precision": "round_trip"}
     try:
         with open_binary(path) as file:
-            header = pandas.read_csv(
-                file, header=None, nrows=1, dtype=str, **{**options, "na_values": []}
-            ).iloc[0]
-        _check_header([str(name) for name in header.tolist()], path)
+            header = pandas.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].tolist()
+        _check_header([str(name) for name in header], path)
         with open_binary(path) as file, warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)  # it would drop a column
-            rows = {"nrows": 0} if header_only else {}
-            frame = pandas.read_csv(file, dtype=object, index_col=False, low_memory=False, **rows, **options)
+            return pandas.read_csv(file, na_values=[""], index_col=False, low_memory=False, **more, **options)
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except pandas.errors.EmptyDataError:
@@ -75,10 +85,18 @@ def _parsed(path: Path, separator: str, header_only: bool = False) -> Any:
         raise FileFormatError(f"{path}: the rows have more cells than the header has names") from None
     except pandas.errors.ParserError as error:
         raise FileFormatError(f"{path} cannot be read as a table: {' '.join(str(error).split())}") from None
-    if frame.shape[1] > 1 and frame.iloc[:, -1].isna().any():  # where a row is short, its last cell is empty
-        _check_lengths(path, separator, frame.shape[1])
-    frame.attrs[DECIMAL] = "," if separator == ";" else "."
-    return frame
+
+
+def _has_codes(path: Path, separator: str) -> bool:
+    """Return whether some cell begins with a zero and goes on with a digit."""
+    code = re.compile(rb"[%b\"\n\r] *[+-]?0[0-9]" % separator.encode())
+    rest = b""
+    with open_binary(path) as file:
+        while part := file.read(1 << 20):
+            if code.search(rest + part):
+                return True
+            rest = part[-_LONGEST:]
+    return False
 
 
 def _separator(path: Path) -> str:

@@ -54,7 +54,7 @@ def read_table(
     infinite or not a number, naming it; `MissingDependencyError` without pandas.
     """
     path = as_path(path).expanduser()
-    frame = read_frame(path, target, task, drop)
+    frame = read_frame(path, target, task, drop, codes=False)
     assert target is not None
     features = [name for name in frame.columns if name != target and name not in drop]
     X = np.empty((len(frame), len(features)))
@@ -89,17 +89,22 @@ _NO_TARGET = object()
 
 
 def read_frame(
-    path: Path, target: Any = _NO_TARGET, task: str | None = None, drop: Sequence[str] = ()
+    path: Path,
+    target: Any = _NO_TARGET,
+    task: str | None = None,
+    drop: Sequence[str] = (),
+    *,
+    words: Collection[str] = (),
+    codes: bool = True,
 ) -> Any:
     """Return the pandas frame of a table whose columns have text for names, with at least one row.
 
-    Of a text file every cell is text as it stands there, NaN where it is empty.
-
     target, task, drop: checked as `read_table` says, where a target is given at all.
+    words, codes: as `as_text` and `codes` of `delimited.read_text`, for text files; a target is always text.
     """
     if task is not None:
         as_choice("task", task, ("classification", "regression"))
-    frame = _read(path)
+    frame = _read(path, {*words, str(target)} if target is not _NO_TARGET else words, codes)
     frame.columns = columns = [str(name) for name in frame.columns]
     if target is not _NO_TARGET:
         _check_columns(columns, target, drop, path)
@@ -134,16 +139,30 @@ def typed_columns(frame: Any, names: Sequence[str], as_text: Collection[str] = (
     decimal = frame.attrs.get(DECIMAL)
     if decimal is None:
         return frame[list(names)]
-    columns = {name: frame[name].to_numpy(object) for name in names}
-    return {name: c if name in as_text else typed(c, decimal) for name, c in columns.items()}
+    columns = {name: _cells(frame[name]) for name in names}
+    return {
+        name: cells if name in as_text or not _is_text(cells) else typed(cells, decimal)
+        for name, cells in columns.items()
+    }
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, as_text: Collection[str], codes: bool) -> Any:
     require_file(path)
     if path.suffix.lower() in _PARQUET:
         return _read_parquet(path)
     _check_ending(path)
-    return read_text(path)
+    return read_text(path, as_text, codes)
+
+
+def _cells(column: Any) -> NDArray[Any]:
+    """Return a column as an array, texts as objects."""
+    plain = column.dtype.kind in "biuf"
+    cells: NDArray[Any] = column.to_numpy() if plain else column.to_numpy(object)
+    return cells
+
+
+def _is_text(cells: Any) -> bool:
+    return bool(require_pandas().api.types.infer_dtype(cells, skipna=True) in ("string", "empty"))
 
 
 class _Column(NamedTuple):
@@ -156,8 +175,8 @@ class _Column(NamedTuple):
 
 def _scan(frame: Any, name: str) -> _Column:
     column, decimal = frame[name], frame.attrs.get(DECIMAL)
-    if decimal is not None:
-        return _scan_text(column.to_numpy(object), decimal)
+    if decimal is not None and _is_text(cells := _cells(column)):
+        return _scan_text(cells, decimal)
     import pandas as pd
 
     kind = pd.api.types
