@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -10,9 +12,12 @@ import numpy as np
 import pytest
 
 import clearprop as cp
+from clearprop import predict
 from clearprop.cli.data import Source, load_source, split_off
+from clearprop.cli.models import _in_model_words
 from clearprop.cli.output import Output
 from clearprop.cli.tables import encoded
+from clearprop.errors import DataError
 from clearprop.tabular import TabularModel
 
 JOB = ["--epochs", "40", "--hidden", "16", "--quiet"]
@@ -137,3 +142,127 @@ def test_a_network_of_arrays_predicts_a_table_of_numbers_and_no_other(clearprop)
     code, _, err = clearprop("predict", "plain.safetensors", "rows.csv")
     assert code == 1
     assert "column 'b' has no value in data row 2; this model was trained on numbers without gaps" in err
+
+
+# ---- what a cell means does not hang on the rows beside it
+
+CODES = {"007": "01", "2.50": "01", "A12": "1", "B7": "x", "1e3": "1", "true": "x"}
+
+
+def codes(path: str, wanted: list[str]) -> None:
+    head = "a,code,y\n"
+    Path(path).write_text(head + "".join(f"{i % 7 / 7:.3f},{c},{CODES[c]}\n" for i, c in enumerate(wanted)))
+
+
+def train_codes(clearprop):
+    codes("codes.csv", [list(CODES)[i % 6] for i in range(240)])
+    code, _, err = clearprop(
+        "train", "codes.csv", "--target", "y", *JOB, "--no-report", "--validation", "0", "--epochs", "80"
+    )
+    assert code == 0, err
+
+
+def stdin_predictions(monkeypatch, capsys, path: str) -> list[str]:
+    monkeypatch.setattr("sys.stdin", io.StringIO(Path(path).read_text()))
+    assert predict.main(["codes.safetensors"]) == 0
+    return capsys.readouterr().out.split()[1:]
+
+
+def test_a_row_is_predicted_alike_whatever_stands_beside_it(clearprop, monkeypatch, capsys):
+    train_codes(clearprop)
+    model = TabularModel.load("codes.safetensors")
+    for some in (
+        [*CODES],
+        ["007"],
+        ["2.50"],
+        ["1e3"],
+        ["true"],
+        ["A12"],
+        ["007", "2.50", "1e3"],
+        ["1e3"] * 9,
+    ):
+        codes("new.csv", some)
+        code, out, err = clearprop("predict", "codes.safetensors", "new.csv")
+        assert code == 0, err
+        assert out.split() == [CODES[c] for c in some]
+        with Path("new.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        frame = {name: [row[name] for row in rows] for name in ("a", "code")}
+        assert model.predict(frame).tolist() == out.split()
+        assert stdin_predictions(monkeypatch, capsys, "new.csv") == out.split()
+        code, out, err = clearprop("evaluate", "codes.safetensors", "new.csv", "--json", "--part", "all")
+        assert code == 0, err
+        assert json.loads(out)["accuracy"] == 1.0
+
+
+def test_codes_that_begin_with_a_zero_are_words(clearprop, monkeypatch, capsys):
+    rows = "".join(
+        f"{z},{i % 5},{'ja' if z < '1' else 'nein'}\n" for i in range(40) for z in ("01234", "10115")
+    )
+    Path("codes.csv").write_text("zip,a,y\n" + rows)
+    code, _, err = clearprop("train", "codes.csv", "--target", "y", *JOB, "--no-report", "--epochs", "200")
+    assert code == 0, err
+    assert TabularModel.load("codes.safetensors").encoding.columns[0].kind == "category"
+    Path("new.csv").write_text("zip,a\n10115,1\n10115,2\n")
+    code, out, err = clearprop("predict", "codes.safetensors", "new.csv")
+    assert code == 0, err
+    assert out.split() == ["nein", "nein"] == stdin_predictions(monkeypatch, capsys, "new.csv")
+
+
+def test_labels_are_found_by_text_and_else_by_what_they_mean(clearprop):
+    train_codes(clearprop)
+    net = cp.load("codes.safetensors")
+    told = cp.datasets.Dataset(
+        name="d",
+        X_train=np.zeros((1, 1)),
+        y_train=np.zeros(1),
+        X_test=None,
+        y_test=None,
+        feature_names=("a",),
+        class_names=("1", "01", "x "),
+        image_shape=None,
+        description="",
+    )
+    assert _in_model_words(net, told, np.array([0, 1, 2])).tolist() == ["1", "01", "x"]
+    for unknown in ("001", "X", "2"):  # 001 could be 01 or 1
+        with pytest.raises(DataError, match=f"holds the class {unknown!r}, which the model does not know"):
+            _in_model_words(net, dataclasses.replace(told, class_names=(unknown,)), np.array([0]))
+
+
+def test_columns_that_the_model_does_not_read_may_hold_anything(clearprop):
+    train(clearprop, "--no-report")
+    Path("odd.csv").write_text(
+        "age,happy,meal,note,when,day\n44,yes,soup,inf,2020-02-30,2023-05-05\n30,no,soup,1,2020-02-28,\n"
+    )
+    code, out, err = clearprop("predict", "guests.safetensors", "odd.csv")
+    assert code == 0, err
+    assert len(out.split()) == 2
+    Path("odd.csv").write_text("age,meal,day\n44,soup,2020-02-28\n30,soup,2020-02-30\n")
+    code, _, err = clearprop("predict", "guests.safetensors", "odd.csv")
+    assert code == 1
+    assert "column 'day' holds '2020-02-30' in row 1 (counted from 0), which is no date" in err
+    code, _, err = clearprop("predict", "guests.safetensors", "odd.csv", "--drop", "day")
+    assert code == 1
+    assert "odd.csv has no column 'day', which the model needs" in err
+
+
+def test_numbers_that_one_word_makes_classes_are_spoken_of(clearprop):
+    rows = "".join(f"{i},{i % 3},{i / 3:.3f}\n" for i in range(60))
+    Path("t.csv").write_text("a,b,y\n" + rows + "1,1,unknown\n")
+    job = ["--target", "y", "--test-fraction", "0", "--epochs", "1", "--no-report"]
+    code, _, err = clearprop("train", "t.csv", *job)
+    assert code == 0, err
+    assert "holds 61 different values in 61 rows, 61 of them once, and 'unknown' is no number" in err
+    code, _, err = clearprop("train", "t.csv", *job, "--task", "classification", "--force")
+    assert code == 0
+    assert "is no number" not in err
+
+
+def test_labels_beyond_64_bits_are_words(clearprop):
+    Path("t.csv").write_text("a,y\n" + "1,123456789012345678901\n2,9\n" * 20)
+    code, _, err = clearprop(
+        "train", "t.csv", "--target", "y", "--task", "classification", *JOB, "--no-report"
+    )
+    assert code == 0, err
+    code, out, _ = clearprop("predict", "t.safetensors", "t.csv")
+    assert set(out.split()) <= {"123456789012345678901", "9"}

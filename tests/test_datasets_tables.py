@@ -12,6 +12,7 @@ import pytest
 from tests import realdata
 
 from clearprop.datasets import load_dataset, read_table
+from clearprop.datasets.cells import typed
 from clearprop.datasets.tables import read_columns, read_frame
 from clearprop.errors import (
     DataError,
@@ -20,6 +21,7 @@ from clearprop.errors import (
     OptionError,
     UnknownNameError,
 )
+from clearprop.tabular import read
 
 FLOWERS = "length,width,kind\n5.1,3.5,setosa\n7.0,3.2,versicolor\n6.3,3.3,virginica\n4.9,3.0,setosa\n"
 
@@ -132,7 +134,8 @@ def test_parquet_types(tmp_path: Path) -> None:
     [
         ("a,y\n1,2\nred,3\n", "column 'a' holds 'red' in data row 2, which is not a number"),
         ("a,y\n1_000,3\n", "column 'a' holds '1_000' in data row 1"),
-        ("a;y\n1,5;3\n", "column 'a' holds '1,5' in data row 1"),
+        ("a;y\n1,5;3\n1.5;2\n", "column 'a' holds '1,5' in data row 1"),
+        ('a,y\n"1,5",3\n', "column 'a' holds '1,5' in data row 1"),
         ("a,y\n?,2\nred,3\n", "column 'a' holds 'red' in data row 2"),
         ("a,y\n1,2\n,3\n", "column 'a' has no value in data row 2"),
         ("a,y\n1,2\n2,1\nNA,3\n", "column 'a' has no value in data row 3"),
@@ -141,7 +144,6 @@ def test_parquet_types(tmp_path: Path) -> None:
         ("a,y\n1,2\n-inf,3\n", "column 'a' is infinite in data row 2"),
         ("a,y\n1,2\n1e999,3\n", "column 'a' is infinite in data row 2"),
         ("a,y\n1,2\n3,\n", "column 'y' has no value in data row 2"),
-        ("a,y\n1,2\n3\n", "column 'y' has no value in data row 2"),
         ("a,y\n1,2\n3,NA\n", "column 'y' has no value in data row 2"),
         ("a,y\n1,inf\n", "column 'y' is infinite in data row 1"),
         ("a,y\n1,red\n2,\n", "column 'y' has no value in data row 2"),
@@ -173,6 +175,8 @@ def test_cells_that_cannot_be_used_are_named(tmp_path: Path, content: str, messa
         ("t.csv", b"a,y\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
         ("t.csv", b"a,y\n1,2,3\n4,5,6\n", "the rows have more cells than the header has names"),
         ("t.csv", b'a,y\n"1,2\n', "cannot be read as a table: "),
+        ("t.csv", b"a,b,y\n1,2,3\n\n3,4\n", "line 4 has 2 cells, the header 3. Complete the line"),
+        ("t.csv", b'"a\nb";y\n1;2\n3\n', "line 4 has 1 cells, the header 2"),
         ("t.parquet", b"", "is empty"),
         ("t.parquet", b"a,y\n1,2\n", "is not a Parquet file: it starts with b'a,y\\n'"),
         ("t.parquet", b"PAR1", "damaged Parquet file"),
@@ -220,12 +224,118 @@ def test_wrong_arguments(
     assert str(path) in str(caught.value) or "task must" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["7", "007", "8", "7"], ("007", "7", "8")),
+        (["2.50", "3.00", "2.5"], ("2.5", "2.50", "3.00")),
+        (["1e3", "+1", "-0", "10"], ("-0", "+1", "10", "1e3")),
+        (["true", "false"], ("false", "true")),
+        (["9007199254740993", "9007199254740992"], ("9007199254740992", "9007199254740993")),
+        ([" 7", "7 ", " a"], (" a", "7")),
+    ],
+)
+def test_labels_come_back_as_the_file_has_them(
+    tmp_path: Path, labels: list[str], names: tuple[str, ...]
+) -> None:
+    path = write(tmp_path, "a,y\n" + "".join(f"1,{label}\n" for label in labels))
+    table = read_table(path, "y", task="classification")
+    assert table.class_names == names
+    assert [names[i] for i in table.y_train] == [x if x == " a" else x.strip() for x in labels]
+
+
+def test_whole_numbers_of_parquet_are_labels_to_the_last_digit(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    labels = [9007199254740993, 9007199254740992]
+    pd.DataFrame({"a": [1, 2], "y": labels, "z": [2.0, 0.5]}).to_parquet(path)
+    table = read_table(path, "y", task="classification")
+    assert table.class_names == ("9007199254740992", "9007199254740993")
+    assert table.y_train.tolist() == [1, 0]
+    assert read_table(path, "z", task="classification").class_names == ("0.5", "2")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns"),
+    [
+        ("t.csv", "a;b,c\n1,2\n3,4\n", ["a;b", "c"]),
+        ("t.csv", "a, x;b;y\n1;2;3\n4;5;6\n", ["a, x", "b", "y"]),
+        ("t.csv", '"a,x";b\n1;2\n', ["a,x", "b"]),
+        ("t.csv", "a;b;y\n1,5;2,5;3,5\n4,1;5,1;6,1\n", ["a", "b", "y"]),
+        ("t.csv", "a\ty,z\n1\t2\n3\t4\n", ["a", "y,z"]),
+        ("t.tsv", "a,b\ty\n1,2\t3\n4,5\t6\n", ["a,b", "y"]),
+        ("t.csv", 'a,y\n"1;2;3",4\n"1;2",3\n', ["a", "y"]),
+        ("t.csv", "a\n1\n", ["a"]),
+    ],
+)
+def test_the_mark_between_cells_is_the_one_that_divides_all_lines(
+    tmp_path: Path, name: str, content: str, columns: list[str]
+) -> None:
+    path = write(tmp_path, content, name)
+    assert read_columns(path) == columns
+    assert list(read_frame(path).columns) == columns
+
+
+def test_decimal_commas_beside_semicolons(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "a;b;y\n1,685;2;6,5\n-,5;3;7\n+2,5e1;4;8,25\n"), "y")
+    assert table.X_train.tolist() == [[1.685, 2.0], [-0.5, 3.0], [25.0, 4.0]]
+    assert table.y_train.tolist() == [6.5, 7.0, 8.25]
+    table = read_table(tmp_path / "t.csv", "y", task="classification")
+    assert table.class_names == ("6,5", "7", "8,25")
+
+
+def test_cells_stay_text_where_one_begins_with_a_zero_or_it_is_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n2.50,1\n1e3,2\n")
+    assert read_frame(path)["a"].tolist() == [2.5, 1000.0]
+    assert read_frame(path, words=["a"])["a"].tolist() == ["2.50", "1e3"]
+    path = write(tmp_path, "a,b\n2.50,1\n1e3, -02\n")
+    assert read_frame(path)["b"].tolist() == ["1", " -02"]
+    assert read_frame(path, codes=False)["b"].tolist() == [1, -2]
+    big = write(tmp_path, "a,b\n" + "100000,1\n" * 200_000 + "7,01\n" + "100000,1\n" * 99, "big.csv")
+    assert read_frame(big)["b"].tolist()[200_000] == "01"
+
+
 def test_columns_and_frames(tmp_path: Path) -> None:
     path = write(tmp_path, FLOWERS)
     assert read_columns(path) == ["length", "width", "kind"]
     assert read_frame(path)["kind"].tolist() == ["setosa", "versicolor", "virginica", "setosa"]
     with pytest.raises(DataError, match="has a header but no rows"):
         read_frame(write(tmp_path, "a,b\n", "none.csv"))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1", "-2.5", "+.5", "5.", "1E-3", " 7 "],
+        ["1", "NA", "?", None],
+        ["01"],
+        ["1", "x"],
+        ["1_000"],
+        ["true", "FALSE", "True"],
+        ["true", "maybe"],
+        ["1,5"],
+        ["١"],
+        ["2024-01-31"],
+        ["NA", "?"],
+    ],
+)
+def test_typed_columns_are_what_tabular_makes_of_the_text(cells: list[str | None]) -> None:
+    texts = np.array([np.nan if cell is None else cell for cell in cells], object)
+    quick, slow = read({"c": typed(texts, ".")}).columns[0], read({"c": texts}).columns[0]
+    if {cell.lower() for cell in cells if cell} <= {"true", "false"}:
+        assert quick.values.tolist() == [1.0, 0.0, 1.0]
+        return
+    assert quick.kind == slow.kind
+    assert np.array_equal(quick.values, slow.values, equal_nan=quick.kind == "number")
+    assert typed(texts, ".").dtype == (float if slow.kind == "number" else object)
+
+
+def test_typed_truth_values_decimals_and_infinity() -> None:
+    given = np.array(["true", "NA", np.nan, "False"], object)
+    assert typed(given, ".").tolist() == [True, None, None, False]
+    assert typed(np.array(["1,5", "2"], object), ",").tolist() == [1.5, 2.0]
+    assert typed(np.array(["1,5", "2"], object), ".").tolist() == ["1,5", "2"]
+    assert typed(np.array(["1.5", "2"], object), ",").tolist() == [1.5, 2.0]
+    assert typed(np.array(["1", "-Inf"], object), ".").tolist() == [1.0, -np.inf]
 
 
 def test_a_missing_table_and_a_wrong_option(tmp_path: Path) -> None:

@@ -85,6 +85,6 @@ def typed(column: NDArray[Any], decimal: str) -> NDArray[Any]:
         truths = [None if cell.lower() in MISSING_WORDS else cell.lower() == "true" for cell in cells]
         found = texts.spread(truths, None, object)
         return found if any(value is None for value in found) else found.astype(bool)
-    if all(map(_NUMBER.fullmatch, said)):
+    if (said or not cells) and all(map(_NUMBER.fullmatch, said)):
         return texts.spread([number_of(cell) for cell in cells], math.nan, np.float64)
     return column
