@@ -30,7 +30,7 @@ __all__ = [
 
 _WITH_FILES = ("mnist", "fashion_mnist")
 _MOST_WHOLE_CLASSES = 10  # a numeric target of whole numbers with more values than this means numbers
-_MOST_DIGITS = 19  # and one more is beyond int64
+_MOST_DIGITS = 18  # so many are always within int64
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def class_labels(dataset: Dataset, where: str | None = None) -> list[Any] | None
     if dataset.name == "fashion_mnist":
         return list(range(len(names)))
     whole = all(name.lstrip("-").isascii() and name.lstrip("-").isdigit() for name in names)
-    as_numbers = [int(name) for name in names] if whole and max(map(len, names)) < _MOST_DIGITS else []
+    as_numbers = [int(name) for name in names] if whole and max(map(len, names)) <= _MOST_DIGITS else []
     return as_numbers if as_numbers and [str(n) for n in as_numbers] == list(names) else list(names)
 
 
