@@ -311,6 +311,18 @@ def test_pairs_run_under_jit(pair: FusedPair, cost: Cost, dtype: type) -> None:
 
 
 @each_pair
+def test_pairs_do_not_mix_examples(pair: FusedPair, cost: Cost) -> None:
+    z, y = fused_examples(cost)
+    a = activations.make(pair.activation).forward(z)
+    np.testing.assert_array_equal(
+        pair.value(cost, z, y), [pair.value(cost, *one) for one in zip(z, y, strict=True)]
+    )
+    np.testing.assert_array_equal(
+        pair.delta(cost, z, a, y), [pair.delta(cost, *one) for one in zip(z, a, y, strict=True)]
+    )
+
+
+@each_pair
 def test_fused_equals_unfused(pair: FusedPair, cost: Cost) -> None:
     activation = activations.make(pair.activation)
     z, y = fused_examples(cost, 50)

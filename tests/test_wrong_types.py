@@ -123,7 +123,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "extra must be a dict",
     ),
     "from_sklearn": (lambda: cp.from_sklearn(ARRAY), DTypeError, "Got ndarray"),
-    "from_keras": (lambda: cp.from_keras([nested(100)]), DTypeError, "must be arrays of numbers"),
+    "from_keras": (
+        lambda: cp.from_keras([nested(100)]),
+        ShapeError,
+        "array 0 of the weights is nested too deeply",
+    ),
     "check_network": (lambda: cp.check_network(ARRAY, ARRAY, ARRAY), DTypeError, "net must be a Network"),
     "diagnose": (lambda: cp.diagnose(ARRAY, ARRAY, ARRAY), DTypeError, "net must be a Network. Got ndarray"),
 }
