@@ -93,6 +93,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "different lengths",
     ),
     "weight images": (lambda: plots.weights(net(), shape=-1), DTypeError, "shape must be a list. Got -1"),
+    "weight images, neurons": (
+        lambda: plots.weights(net(), neurons=-0.0),
+        DTypeError,
+        "neurons must be a list",
+    ),
     "weight images, sides": (lambda: plots.weights(net(), shape=(3,)), OptionError, r"\(height, width\)"),
     "sparse shortcut": (lambda: cp.Residual([cp.Dense(2)], sparse()), DTypeError, "layers must be a list"),
     "path": (lambda: cp.load("\ud800"), OptionError, "text that a file system can hold"),
@@ -106,6 +111,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ShapeError,
         "smaller",
     ),
+    "table of none": (lambda: learn_encoding({"a": None}), DTypeError, r"X\['a'\] must be a list. Got None"),
     "table model, encoding": (lambda: TabularModel(ARRAY, (net(),)), DTypeError, "must be a TableEncoding"),
     "table model, networks": (
         lambda: TabularModel(learn_encoding({"a": [1.0, 2.0]}), ARRAY),

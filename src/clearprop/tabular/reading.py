@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_items
 from clearprop.errors import DataError, DTypeError, ShapeError, did_you_mean, one_of
 
 __all__ = ["MISSING_WORDS", "Column", "Table", "as_levels", "is_gap", "read"]
@@ -226,8 +227,8 @@ def _rows_array(rows: Sequence[Any]) -> Array:
 def _plain(values: Any, where: str) -> Any:
     array = np.asarray(values) if hasattr(values, "__array__") else None
     if array is None:
-        array = np.empty(len(values), object)
-        array[:] = list(values)
+        items = as_items(where, values)
+        array = np.fromiter(items, object, len(items))
     if array.ndim != 1:
         raise ShapeError(f"{where} has shape {array.shape}; a column is (n,).")
     return array
