@@ -21,7 +21,8 @@ from clearprop.errors import (
 )
 from clearprop.tabular.encoding import EncodingOptions, learn_encoding
 from clearprop.tabular.model import TabularModel
-from clearprop.tabular.reading import Table, is_gap, read
+from clearprop.tabular.reading import Table, read
+from clearprop.tabular.texts import is_gap
 from clearprop.tabular.training import (
     Recipe,
     Trained,
