@@ -106,7 +106,9 @@ class Number(Description):
         super().__post_init__()
         _check(self, self.scale > 0, "scale is not above 0")
         _check(self, 0 <= self.waves <= _MOST_WAVES, "its waves are out of range")
-        _check(self, all(map(math.isfinite, (self.center, self.scale, *self.edges))), "a number is infinite")
+        _check(
+            self, all(map(math.isfinite, (self.center, self.scale, *self.edges))), "a number is not finite"
+        )
         _check(
             self, all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False)), "edges not in order"
         )
@@ -127,13 +129,15 @@ class Number(Description):
         """Write the inputs of float64 values, NaN where missing, into out."""
         gaps = np.isnan(values)
         x = np.where(gaps, self.center, values)
-        z = (x - self.center) / self.scale
+        with np.errstate(over="ignore"):  # what is beyond float64 is clipped with what is merely large
+            z = (x - self.center) / self.scale
         z = np.clip(z, -1e100, 1e100)  # its square stays finite
         u = z / np.sqrt(1.0 + (z / CLIP) ** 2)
         out[:, 0] = u
         if len(self.edges) > 1:
             edges = np.array(self.edges)
-            share = (x[:, None] - edges[:-1]) / (edges[1:] - edges[:-1])
+            with np.errstate(over="ignore"):
+                share = (x[:, None] - edges[:-1]) / (edges[1:] - edges[:-1])
             out[:, 1 : len(edges)] = np.clip(share, 0.0, 1.0)
         first = max(1, len(self.edges))
         for k in range(1, self.waves + 1):

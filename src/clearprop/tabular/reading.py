@@ -15,7 +15,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.errors import DataError, DTypeError, ShapeError, did_you_mean, one_of
-from clearprop.tabular.texts import DATE, NUMBER, as_date, is_gap, texts_of
+from clearprop.tabular.texts import DATE, NUMBER, as_date, date_of, is_gap, texts_of
 
 __all__ = ["Column", "Table", "as_levels", "read"]
 
@@ -330,7 +330,7 @@ def _floats(values: list[Any], name: str, where: str) -> Array:
 
 def _date_of(text: str | None, name: str, where: str) -> np.datetime64:
     try:
-        return np.datetime64("NaT" if text is None else text.removesuffix("Z"), "s")
+        return np.datetime64("NaT", "s") if text is None else date_of(text)
     except ValueError:
         raise DataError(f"{where}: column {name!r} holds {text!r}, which is no date.") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from clearprop.arrays import Array
 
-__all__ = ["DATE", "MISSING_WORDS", "NUMBER", "as_date", "common_form", "is_gap", "texts_of"]
+__all__ = ["DATE", "MISSING_WORDS", "NUMBER", "as_date", "common_form", "date_of", "is_gap", "texts_of"]
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """What stands for no value in a column of text, in any case."""
@@ -18,7 +19,10 @@ MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 """Text that is a number, and no code that begins with a zero."""
 
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?Z?)?")
+_ZONE = r"(Z|[+-][0-9]{2}:[0-9]{2})"
+DATE = re.compile(
+    rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,9}})?)?{_ZONE}?)?"
+)
 """Text that is a date."""
 
 _ANY_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -39,6 +43,15 @@ def as_date(value: Any) -> np.datetime64:
         value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     date: np.datetime64 = np.datetime64(value).astype("datetime64[s]")
     return date
+
+
+def date_of(text: str) -> np.datetime64:
+    """Return the date that ISO text means, in UTC where it names a zone. Errors: `ValueError` for no date.
+
+    >>> str(date_of("2024-02-05 01:30+02:00"))
+    '2024-02-04T23:30:00'
+    """
+    return as_date(datetime.datetime.fromisoformat(text))
 
 
 def texts_of(values: list[Any]) -> Array:
@@ -80,9 +93,8 @@ def common_form(text: str) -> str:
     if _ANY_NUMBER.fullmatch(text):
         return _common_number(text)
     if DATE.fullmatch(text):
-        day, time = text[:10], text[11:].removesuffix("Z")
-        time = f"{time}:00" if len(time) == 5 else time[:8]
-        return day if time in ("", "00:00:00") else f"{day}T{time}"
+        with contextlib.suppress(ValueError):  # a day that no month has
+            return str(date_of(text)).removesuffix("T00:00:00")
     return text
 
 
