@@ -149,7 +149,11 @@ def _cell_colours(shares: Array) -> Array:
 def _write_counts(axes: Any, counts: Array, shares: Array) -> None:
     colours = _cell_colours(shares)
     for t, p in np.ndindex(*counts.shape):
-        ink = max((INK, "#FFFFFF"), key=lambda c: _contrast(c, colours[t, p])) if counts[t, p] else _NOTHING
+        ink = (
+            max(("#000000", "#FFFFFF"), key=lambda c: _contrast(c, colours[t, p]))
+            if counts[t, p]
+            else _NOTHING
+        )
         axes.text(p, t, f"{counts[t, p]}", ha="center", va="center", color=ink, fontsize=9)
 
 
