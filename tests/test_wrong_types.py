@@ -93,6 +93,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "different lengths",
     ),
     "weight images": (lambda: plots.weights(net(), shape=-1), DTypeError, "shape must be a list. Got -1"),
+    "layers, one number": (lambda: cp.Network(np.array(2.0)), OptionError, "layers must be a list of layers"),
+    "explain, ragged": (
+        lambda: net().explain([1, 2, 3], RAGGED, layer=1, bias=0),
+        ShapeError,
+        "y holds rows",
+    ),
     "weight images, neurons": (
         lambda: plots.weights(net(), neurons=-0.0),
         DTypeError,
