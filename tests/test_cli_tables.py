@@ -266,3 +266,70 @@ def test_labels_beyond_64_bits_are_words(clearprop):
     assert code == 0, err
     code, out, _ = clearprop("predict", "t.safetensors", "t.csv")
     assert set(out.split()) <= {"123456789012345678901", "9"}
+
+
+def releases(path: str, versions: list[str], answers: list[str]) -> None:
+    with Path(path).open("w", newline="") as file:
+        rows = zip(versions, range(len(versions)), answers, strict=True)
+        csv.writer(file).writerows([["version", "n", "answer"], *rows])
+
+
+def test_levels_are_compared_as_the_file_writes_them(clearprop):
+    versions = ["3.1", "3.10", "2.50", "next"] * 50
+    answer = {"3.1": "old", "3.10": "new", "2.50": "old", "next": "new"}
+    releases("releases.csv", versions, [answer[v] for v in versions])
+    assert (
+        clearprop("train", "releases.csv", "--target", "answer", *JOB, "--epochs", "150", "--no-report")[0]
+        == 0
+    )
+    some = ["3.10", "3.1", "2.50"] * 4  # a file of numbers, by its looks
+    releases("some.csv", some, [answer[v] for v in some])
+    code, out, err = clearprop("predict", "releases.safetensors", "some.csv")
+    assert (code, out.split()) == (0, [answer[v] for v in some]), err
+    code, out, err = clearprop("evaluate", "releases.safetensors", "some.csv", "--json")
+    assert (code, json.loads(out)["accuracy"]) == (0, 1.0), err
+
+
+@pytest.mark.parametrize(
+    ("labels", "elsewhere"),
+    [
+        (("2.50", "x"), ("2.5", "x")),
+        (("2.50", "1.00"), ("2.5", "1")),
+        (("01", "02"), ("1", "2")),
+        (("1", "2"), ("1.0", "2.0")),
+        (("1.10", "1.1x"), ("1.1", "1.1x")),
+        (("true", "false"), ("True", "False")),
+    ],
+)
+def test_labels_come_back_as_the_file_writes_them(clearprop, labels, elsewhere):
+    versions = ["a", "b"] * 50
+    train = ["train", "labels.csv", "--target", "answer", "--task", "classification"]
+    releases("labels.csv", versions, [labels[v == "b"] for v in versions])
+    assert clearprop(*train, *JOB, "--no-report")[0] == 0
+    code, out, _ = clearprop("predict", "labels.safetensors", "labels.csv", "--part", "all")
+    assert (code, set(out.split())) == (0, set(labels))
+    truth = [labels[v == "b"] for v in versions]
+    assert out.split() == truth
+    for forms, rows in ((labels, versions), (elsewhere, versions), (elsewhere, ["a"] * 9)):
+        releases("again.csv", rows, [forms[v == "b"] for v in rows])
+        code, out, err = clearprop("evaluate", "labels.safetensors", "again.csv", "--json")
+        assert (code, json.loads(out or "{}").get("accuracy")) == (0, 1.0), err
+
+
+def test_labels_written_in_two_ways_are_two_classes(clearprop):
+    answers = {"a": "7", "b": "007", "c": "8"}
+    releases("mixed.csv", [*answers] * 40, [*answers.values()] * 40)
+    job = [*JOB, "--epochs", "150", "--no-report"]
+    clearprop("train", "mixed.csv", "--target", "answer", "--task", "classification", *job)
+    _, out, _ = clearprop("predict", "mixed.safetensors", "mixed.csv")
+    assert out.split() == ["7", "007", "8"] * 40
+
+
+def test_truth_values_of_a_file_stay_truth_values(clearprop):
+    releases("truth.csv", ["True", "", "False", "True"] * 25, ["yes", "no", "no", "yes"] * 25)
+    assert clearprop("train", "truth.csv", "--target", "answer", *JOB, "--no-report")[0] == 0
+    model = TabularModel.load("truth.safetensors")
+    assert model.encoding.columns[0].truth
+    words = {"version": ["TRUE", "false", ""], "n": [1, 2, 3]}
+    values = {"version": [True, False, None], "n": [1, 2, 3]}
+    assert np.array_equal(model.encoding.encode(words), model.encoding.encode(values))

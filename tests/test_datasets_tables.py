@@ -286,7 +286,7 @@ def test_decimal_commas_beside_semicolons(tmp_path: Path) -> None:
 def test_cells_stay_text_where_one_begins_with_a_zero_or_it_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path, "a,b\n2.50,1\n1e3,2\n")
     assert read_frame(path)["a"].tolist() == [2.5, 1000.0]
-    assert read_frame(path, words=["a"])["a"].tolist() == ["2.50", "1e3"]
+    assert read_frame(path, as_text=["a"])["a"].tolist() == ["2.50", "1e3"]
     path = write(tmp_path, "a,b\n2.50,1\n1e3, -02\n")
     assert read_frame(path)["b"].tolist() == ["1", " -02"]
     assert read_frame(path, codes=False)["b"].tolist() == [1, -2]

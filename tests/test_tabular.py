@@ -158,7 +158,7 @@ def test_how_columns_are_described() -> None:
     assert (set(town.levels), town.rare, town.missing) == ({"Bern", "Basel"}, True, True)
     assert isinstance(sold, Date)
     assert sold.parts == ("month", "day", "weekday", "hour")
-    assert garden == Number("garden", 0.0, 1.0, missing=True)
+    assert garden == Number("garden", 0.0, 1.0, missing=True, truth=True)
     assert len(encoding.inputs) == len(encoding.origins) == encoding.encode(houses()).shape[1]
     assert "town=Bern" in encoding.inputs
     assert "2 levels, the rest rare" in str(encoding)

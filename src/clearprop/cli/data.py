@@ -42,8 +42,8 @@ class Source:
     target: str | None = None
     task: str | None = None
     drop: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    """Columns of a table to take as text whatever they hold."""
+    as_text: tuple[str, ...] = ()
+    """Columns of a table to take as they are written: what a model knows by levels."""
 
     @property
     def stem(self) -> str:
@@ -123,7 +123,7 @@ def _load_table(source: Source, output: Output) -> Dataset:
         source.target,
         task=source.task,
         drop=source.drop,
-        words=source.words,
+        as_text=source.as_text,
         whole_classes=_MOST_WHOLE_CLASSES,
     )
     names = dataset.class_names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,17 @@ from clearprop.cli.tables import (
     TableDataset,
     encode_rows,
     is_table,
+    levelled,
     read_rows,
     require_columns,
-    word_columns,
 )
 from clearprop.datasets import Dataset
-from clearprop.datasets.cells import TRUTH, number_of
 from clearprop.datasets.files import require_file
 from clearprop.datasets.tables import read_columns
 from clearprop.errors import DataError, FileFormatError, OptionError, did_you_mean
 from clearprop.network import Network
 from clearprop.tabular import KEY, TabularModel, read
+from clearprop.tabular.texts import common_form
 
 __all__ = ["PARTS", "Examples", "about_data", "labelled", "trained_on", "unlabelled"]
 
@@ -114,7 +113,7 @@ def _rows_of(network: Network, path: Path, source: Source) -> Array:
     if KEY in network.extra and TabularModel.of_network(network).encoding.named:
         encoding = TabularModel.of_network(network).encoding
         wanted = tuple(column.name for column in encoding.columns if column.names)
-    table = read_rows(path, source.drop, wanted, word_columns(network))
+    table = read_rows(path, source.drop, wanted, levelled(network))
     return np.asarray(encode_rows(network, table, where=str(path)))
 
 
@@ -145,7 +144,7 @@ def _dataset(network: Network, source: Source, output: Output) -> Dataset:
         columns = read_columns(path)
         require_columns(path, columns, wanted)
         drop = tuple(name for name in columns if name not in wanted and name != target)
-    told = Source(source.name, None, target, source.task or task, drop, word_columns(network))
+    told = Source(source.name, None, target, source.task or task, drop, levelled(network))
     dataset = load_source(told, output)
     return _in_order(dataset, wanted) if wanted else dataset
 
@@ -215,16 +214,9 @@ def _place(label: str, names: tuple[str, ...]) -> int:
     """Return the place of the class that is called so, else of the only one that means the same; or -1."""
     if label in names:
         return names.index(label)
-    same = [i for i, name in enumerate(names) if _meaning(name) == _meaning(label)]
+    common = common_form(label.strip())
+    same = [i for i, name in enumerate(names) if common_form(name.strip()) == common]
     return same[0] if len(same) == 1 else -1
-
-
-def _meaning(label: str) -> float | str:
-    """Return what a label says however it is written: a number, a truth value, or the word."""
-    number, word = number_of(label), label.strip()
-    if math.isnan(number):
-        return word.lower() if word.lower() in TRUTH else word
-    return number
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -23,13 +23,14 @@ __all__ = [
     "encoded",
     "in_own_units",
     "is_table",
+    "levelled",
     "read_rows",
     "read_table_file",
     "require_columns",
-    "word_columns",
 ]
 
 _MOST_NAMES = 20
+_TRUTH = ("False", "True")
 
 
 def is_table(source: str | Path) -> bool:
@@ -53,7 +54,7 @@ class TableDataset(Dataset):
     kinds: tuple[str, ...] = ()
     """Of each column: "number", "date" or "text"."""
     levels: tuple[tuple[str, ...], ...] = ()
-    """Of each column of text, all that occur; () for others."""
+    """Of each column of text, all that occur; of truth values "False" and "True"; () for others."""
 
     def table(self, X: Array) -> Table:
         """Return rows of X as the table that they stand for."""
@@ -67,23 +68,23 @@ def read_table_file(
     *,
     task: str | None = None,
     drop: Sequence[str] = (),
-    words: Sequence[str] = (),
+    as_text: Sequence[str] = (),
     whole_classes: int = 0,
 ) -> TableDataset:
     """Return a table as a data set: its columns of any kind, and the target.
 
-    words: columns to take as text whatever they hold. whole_classes: how many different whole numbers a
-    target may hold to be read as classes, where no task is given.
+    as_text: columns to take as they are written, whatever they hold. whole_classes: how many different whole
+    numbers a target may hold to be read as classes, where no task is given.
     Errors: those of `clearprop.datasets.read_table` but for gaps and words, which are no mistake here, and of
     `clearprop.tabular.read`.
     """
     path = Path(path).expanduser()
-    frame = read_frame(path, target, task, drop, words=words)
+    frame = read_frame(path, target, task, drop, as_text=as_text)
     y, class_names = read_target(frame, str(target), path, task)
     if task is None and class_names is None and _few_whole(y, whole_classes):
         y, class_names = read_target(frame, str(target), path, "classification")
     features = [name for name in frame.columns if name != target and name not in drop]
-    table = _table(frame, features, words, path)
+    table = _table(frame, features, as_text, path)
     coded = [_coded(column) for column in table.columns]
     kind = "real target" if class_names is None else f"{len(class_names)} classes"
     return TableDataset(
@@ -102,19 +103,19 @@ def read_table_file(
 
 
 def read_rows(
-    path: str | Path, drop: Sequence[str] = (), wanted: Sequence[str] = (), words: Sequence[str] = ()
+    path: str | Path, drop: Sequence[str] = (), wanted: Sequence[str] = (), as_text: Sequence[str] = ()
 ) -> Table:
     """Return columns of a table without a target; what the others hold is not looked at.
 
-    drop: columns to leave out. wanted: those to read, in their order; () for all. words: columns to take as
-    text whatever they hold.
+    drop: columns to leave out. wanted: those to read, in their order; () for all. as_text: as of
+    `read_table_file`.
     Errors: `DataError` for a column that is wanted and not there; those of reading.
     """
     path = Path(path).expanduser()
-    frame = read_frame(path, words=words)
+    frame = read_frame(path, as_text=as_text)
     names = [name for name in frame.columns if name not in drop]
     require_columns(path, names, wanted)
-    return _table(frame, wanted or names, words, path)
+    return _table(frame, wanted or names, as_text, path)
 
 
 def require_columns(path: Path, columns: Sequence[str], wanted: Sequence[str]) -> None:
@@ -127,20 +128,17 @@ def require_columns(path: Path, columns: Sequence[str], wanted: Sequence[str]) -
         )
 
 
-def word_columns(network: Network) -> tuple[str, ...]:
-    """Return the columns that a network takes as words: of those the text counts, also of numbers.
-
-    Otherwise 007 would be 7 in a file of nothing but numbers, and a word in another.
-    """
+def levelled(network: Network) -> tuple[str, ...]:
+    """Return the columns that a table model knows by their levels, which must be read as they are written."""
     if KEY not in network.extra:
         return ()
-    columns = TabularModel.of_network(network).encoding.columns
-    return tuple(column.name for column in columns if isinstance(column, Category))
+    encoding = TabularModel.of_network(network).encoding
+    return tuple(column.name for column in encoding.columns if isinstance(column, Category))
 
 
-def _table(frame: Any, names: Sequence[str], words: Sequence[str], path: Path) -> Table:
-    as_text = [name for name in words if name in names]
-    return read(typed_columns(frame, names, as_text), str(path), as_text)
+def _table(frame: Any, names: Sequence[str], as_text: Sequence[str], path: Path) -> Table:
+    exact = [name for name in as_text if name in names]
+    return read(typed_columns(frame, names, exact), str(path), exact)
 
 
 def _few_whole(y: Array, most: int) -> bool:
@@ -214,7 +212,7 @@ def _numbers(column: Column, where: str) -> Array:
 def _coded(column: Column) -> tuple[Array, tuple[str, ...]]:
     """Return one number for each value, NaN for none, and the texts that they are places of."""
     if column.kind == "number":
-        return column.values, ()
+        return column.values, _TRUTH if column.is_truth else ()
     codes = np.full(len(column.values), np.nan)
     there = ~column.missing
     if column.kind == "date":
@@ -225,12 +223,20 @@ def _coded(column: Column) -> tuple[Array, tuple[str, ...]]:
 
 
 def _decoded(name: str, kind: str, levels: tuple[str, ...], codes: Array) -> Column:
-    if kind == "number":
-        return Column(name, kind, np.asarray(codes, np.float64))
     there = ~np.isnan(codes)
+    if kind == "number":
+        written = _truths(codes, there) if levels == _TRUTH else None
+        return Column(name, kind, np.asarray(codes, np.float64), written)
     whole = np.where(there, codes, 0).astype(np.int64)
     if kind == "date":
         return Column(name, kind, np.where(there, whole.astype("datetime64[s]"), np.datetime64("NaT", "s")))
     texts = np.full(len(codes), None, object)
     texts[there] = np.array(levels, object)[whole[there]]
     return Column(name, kind, texts)
+
+
+def _truths(codes: Array, there: Array) -> Array:
+    """Return truth values as objects, None where there is none."""
+    found = np.full(len(codes), None, object)
+    found[there] = codes[there] == 1
+    return found

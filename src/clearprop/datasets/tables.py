@@ -94,17 +94,17 @@ def read_frame(
     task: str | None = None,
     drop: Sequence[str] = (),
     *,
-    words: Collection[str] = (),
+    as_text: Collection[str] = (),
     codes: bool = True,
 ) -> Any:
     """Return the pandas frame of a table whose columns have text for names, with at least one row.
 
     target, task, drop: checked as `read_table` says, where a target is given at all.
-    words, codes: as `as_text` and `codes` of `delimited.read_text`, for text files; a target is always text.
+    as_text, codes: as of `delimited.read_text`, for text files; a target is always text.
     """
     if task is not None:
         as_choice("task", task, ("classification", "regression"))
-    frame = _read(path, {*words, str(target)} if target is not _NO_TARGET else words, codes)
+    frame = _read(path, {*as_text, str(target)} if target is not _NO_TARGET else as_text, codes)
     frame.columns = columns = [str(name) for name in frame.columns]
     if target is not _NO_TARGET:
         _check_columns(columns, target, drop, path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ def learn_encoding(
     if table.n == 0:
         raise DataError(f"{where} has no rows. Give at least one.")
     bins = _bins(table, chosen)
-    encoding = TableEncoding(tuple(_describe(c, bins, chosen) for c in table.columns), table.named)
+    encoding = TableEncoding(tuple(_describe(c, bins, chosen, where) for c in table.columns), table.named)
     if not encoding.inputs:
         raise DataError(f"{where} has no column with two different values: there is nothing to learn from.")
     if len(json.dumps(encoding.config())) > _MOST_TEXT:
@@ -179,7 +180,7 @@ def _bins(table: Table, options: EncodingOptions) -> int:
     return bins if bins >= _FEWEST_BINS else 0
 
 
-def _describe(column: Column, bins: int, options: EncodingOptions) -> Description:
+def _describe(column: Column, bins: int, options: EncodingOptions, where: str) -> Description:
     gaps = column.missing
     if gaps.all():
         return Ignored(column.name, "no values")
@@ -187,7 +188,18 @@ def _describe(column: Column, bins: int, options: EncodingOptions) -> Descriptio
         return _category(column, bool(gaps.any()), options)
     if column.kind == "date":
         return _date(column, bool(gaps.any()), bins)
-    return _number(column.name, column.values[~gaps], bool(gaps.any()), bins, options.waves)
+    values = column.values[~gaps]
+    _check_reach(column.name, float(values.min()), float(values.max()), where)
+    found = _number(column.name, values, bool(gaps.any()), bins, options.waves)
+    return replace(found, truth=True) if isinstance(found, Number) and column.is_truth else found
+
+
+def _check_reach(name: str, low: float, high: float, where: str) -> None:
+    if math.isinf(high - low):
+        raise DataError(
+            f"{where}: column {name!r} reaches from {low:g} to {high:g}, and float64 does not hold "
+            "so large a difference. Give it in a larger unit."
+        )
 
 
 def _number(name: str, values: Array, missing: bool, bins: int, waves: int = 0) -> Description:

@@ -11,12 +11,12 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.datasets import split_indices
-from clearprop.errors import DataError
 from clearprop.layers import Dense, Dropout, Layer
 from clearprop.many import fit_many
 from clearprop.network import Network
 from clearprop.optimizers import AdamW
 from clearprop.tabular.model import soften
+from clearprop.tabular.targets import target_scale
 from clearprop.training.callbacks import EarlyStopping
 from clearprop.training.history import History
 
@@ -127,7 +127,7 @@ def train_members(
     deviation 1; the last layer then gives them in their own unit.
     """
     train, held = rows
-    shift, scale = (np.zeros(1), np.ones(1)) if classes is not None else _target_scale(y[train])
+    shift, scale = (np.zeros(1), np.ones(1)) if classes is not None else target_scale(y[train], dtype)
     n_out = len(classes) if classes is not None else y.reshape(len(y), -1).shape[1]
     members = recipe.members or 1
     networks = [
@@ -190,16 +190,6 @@ def _stopper(recipe: Recipe, classes: bool, n_held: int) -> EarlyStopping:
 
 def _seed_of(seed: int, member: int) -> int:
     return (seed * 1_000_003 + member) % (1 << 63)
-
-
-def _target_scale(y: Array) -> tuple[Array, Array]:
-    rows = y.reshape(len(y), -1).astype(np.float64)
-    shift, scale = rows.mean(axis=0), rows.std(axis=0)
-    same = np.flatnonzero(~(scale > 1e-12 * np.abs(shift)))
-    if len(same):
-        which = f"output {same[0]} of the target" if rows.shape[1] > 1 else "the target"
-        raise DataError(f"{which} is {shift[same[0]]:g} in every row: there is nothing to learn.")
-    return shift, scale
 
 
 def _undo_scale(network: Network, shift: Array, scale: Array) -> None:
