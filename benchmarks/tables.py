@@ -11,7 +11,8 @@ which it does not learn. Missing numbers are filled with the median where an est
 Data: adult_train.csv.gz and adult_test.csv.gz (with "?" for missing), california_housing.csv.gz and
 covertype_93k.csv.gz in the folder, by default that in CLEARPROP_TEST_DATA; where there is no test file, a
 fifth is split off by scikit-learn's train_test_split(random_state=0). With --save the results are written
-after every fit, and what the file has already is not measured again.
+after every fit, and what the file has already is not measured again and stays as it is. Each figure has its
+commit, and the number of its machine in the list `machines`.
 """
 
 from __future__ import annotations
@@ -98,8 +99,10 @@ def make(model: str, X: Any, measure: str, seed: int) -> Any:
     )
 
 
-def measured(model: str, data: tuple[Any, Any, Any, Any], measure: str, seed: int) -> dict[str, Any]:
-    """Fit, predict, and return the figure and the processor's seconds."""
+def measured(
+    model: str, data: tuple[Any, Any, Any, Any], measure: str, seed: int, origin: dict[str, Any]
+) -> dict[str, Any]:
+    """Fit, predict, and return the figure and the processor's seconds, with the `origin` of both."""
     X, X_test, y, y_test = data
     if model == "boosting":
         texts = X.select_dtypes(exclude="number").columns
@@ -119,17 +122,28 @@ def measured(model: str, data: tuple[Any, Any, Any, Any], measure: str, seed: in
         "fit_cpu_s": fitted[0],
         "fit_wall_s": fitted[1],
         "predict_cpu_s": predicting,
+        **origin,
     }
     if model == "clearprop":
         found |= {"engine": estimator.engine_, "recipe": repr(estimator.recipe_)}
     return found
 
 
+def origin_here(machines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the commit, and the number of this machine with its versions and date in `machines`."""
+    here = describe()
+    commit, _ = here.pop("commit"), here.pop("load_before")
+    if here not in machines:
+        machines.append(here)
+    return {"commit": commit, "machine": machines.index(here)}
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measure all that is asked for and not there yet."""
-    results: dict[str, Any] = {"machine": describe(), "sets": {}}
+    results: dict[str, Any] = {"benchmark": "benchmarks/tables.py", "machines": [], "sets": {}}
     if options.save is not None and options.save.exists():
-        results["sets"] = json.loads(options.save.read_text())["sets"]
+        results |= json.loads(options.save.read_text())
+    origin = origin_here(results["machines"])
     for name in options.data:
         data = load(name, options.folder)
         own = results["sets"].setdefault(name, {"measure": SETS[name][1], "rows": len(data[0]), "models": {}})
@@ -138,7 +152,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             for seed in range(options.seeds):
                 if str(seed) in seeds:
                     continue
-                seeds[str(seed)] = measured(model, data, SETS[name][1], seed)
+                seeds[str(seed)] = measured(model, data, SETS[name][1], seed, origin)
                 print(
                     f"{name} {model} seed {seed}: {seeds[str(seed)]['figure']:.4f}",
                     file=sys.stderr,
@@ -149,8 +163,20 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def mixed(results: dict[str, Any]) -> list[str]:
+    """Return a line for each mean over figures of several commits or machines, which the line names."""
+    lines = []
+    for name, own in results["sets"].items():
+        for model, seeds in own["models"].items():
+            origins = {(one["commit"], one["machine"]): None for one in seeds.values()}
+            if len(origins) > 1:
+                named = ", ".join(f"{commit} on machine {machine}" for commit, machine in origins)
+                lines.append(f"The mean of {NAMES[model]} on {name} mixes {named}.")
+    return lines
+
+
 def table(results: dict[str, Any]) -> str:
-    """Return the results as a table in Markdown; the best of each data set is bold."""
+    """Return the results as a table in Markdown; the best of each data set is bold, a mixed mean is told."""
     lines = ["| data | measure | " + " | ".join(NAMES.values()) + " |", "|---|---|" + "---|" * len(NAMES)]
     for name, own in results["sets"].items():
         means = {
@@ -170,7 +196,7 @@ def table(results: dict[str, Any]) -> str:
             spent = np.mean([one["fit_cpu_s"] for one in seeds.values()])
             cells.append(f"{text}, {spent:.0f} s, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}")
         lines.append(f"| {name} | {own['measure']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(["", *told] if (told := mixed(results)) else [])])
 
 
 def met(results: dict[str, Any]) -> dict[str, bool]:

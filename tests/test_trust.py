@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from trust import (
     page,
     power_loss,
     registry,
+    shim,
     table,
 )
 from trust.forge import sign, take_apart
@@ -281,6 +283,14 @@ def test_the_list_of_tests(capsys) -> None:
     assert capsys.readouterr().out.count("\n") == len(registry.NAMES)
 
 
+def test_the_shim_is_loaded_after_what_must_come_first(monkeypatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "libruntime.so libother.so")
+    monkeypatch.setattr(shim.subprocess, "run", lambda *a, **k: None)
+    monkeypatch.setattr(shim.shutil, "which", lambda name: name)
+    with shim.environment() as variables:
+        assert re.fullmatch(r"libruntime\.so libother\.so \S+/shim\.so", variables["LD_PRELOAD"])
+
+
 # The page ----------------------------------------------------------------------------------------
 
 
@@ -303,6 +313,24 @@ def test_figures_are_put_into_the_page(tmp_path, capsys) -> None:
     assert "| `crafted_files` | accepted | 0 | ≤ 0 | met |" in text
     assert page.main([str(report), "--page", str(copy)]) == 0
     assert copy.read_text(encoding="utf-8") == text
+
+
+def test_the_page_and_the_table_say_how_many_were_done_not_how_many_were_asked_for(capsys) -> None:
+    only = Test("mutation", "", lambda *_: Result((Figure("killed", 7),), done=7), 1, 100_000, "mutants")
+    told = {
+        "command": "",
+        "commit": "",
+        "date": "",
+        "machine": "",
+        "python": "",
+        "seconds": 1,
+        "passed": True,
+    }
+    found = [measured(only, 100_000, 0)]
+    assert "| 7 mutants, seed 0, in s |" in page.figures({**told, "results": found})
+    table.print_table(found)
+    assert "of 7 mutants" in capsys.readouterr().out
+    assert found[0]["command"].endswith("--count 100000")
 
 
 def test_the_page_takes_only_a_whole_long_run() -> None:

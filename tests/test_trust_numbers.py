@@ -129,6 +129,14 @@ def test_a_mutant_of_the_equations_is_noticed_and_the_package_itself_is_not(tmp_
     assert (folder / "clearprop" / mutant.file).read_text(encoding="utf-8") == before
 
 
+def test_it_says_how_many_mutants_there_were(monkeypatch) -> None:
+    few = mutation.mutants(3, 0)
+    monkeypatch.setattr(mutation, "_all", lambda: few)
+    monkeypatch.setattr(mutation, "survives", lambda mutant, folder: "killed")
+    monkeypatch.setattr(mutation, "copied", lambda folder: folder)
+    assert mutation.run(100, 0).done == 3
+
+
 def test_mutants_are_drawn_from_every_part_and_by_the_seed() -> None:
     drawn = mutation.mutants(60, 0)
     assert list(map(str, drawn)) == list(map(str, mutation.mutants(60, 0)))

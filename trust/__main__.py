@@ -95,6 +95,7 @@ def _crashed(
         "claim": test.claim,
         "unit": test.unit,
         "count": count,
+        "done": 0,
         "seed": seed,
         "command": f"python -m trust.{test.name} --seed {seed} --count {count}",
         "seconds": round(seconds, 2),

@@ -26,7 +26,7 @@ WANTED = Wanted(own=False, float32=False)
 def run(count: int, seed: int) -> Result:
     """Compare `count` random networks, in costs, in gradients of parameters and of inputs."""
     if importlib.util.find_spec("torch") is None:
-        return Result((Figure("PyTorch installed (see CONTRIBUTING.md)", 0, at_least=1),))
+        return Result((Figure("PyTorch installed (see CONTRIBUTING.md)", 0, at_least=1),), done=0)
     worst = dict.fromkeys(("costs", "parameters", "inputs"), 0.0)
 
     def judge(drawn: Drawn) -> None:
@@ -47,6 +47,7 @@ def run(count: int, seed: int) -> Result:
             Figure("networks that differ", len(failures), at_most=0),
         ),
         failures,
+        done=judged,
     )
 
 

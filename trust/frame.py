@@ -61,11 +61,13 @@ class Result:
     """What one run of a test found.
 
     Parameters: `figures`, at least one of them with a gate; `failures`, one sentence for each case that went
-    wrong, saying how to see it again. A failure misses the gate whatever the figures say.
+    wrong, saying how to see it again. A failure misses the gate whatever the figures say. `done`, how many of
+    the test's units were done, where that may differ from the count asked for; None: as many as were asked.
     """
 
     figures: tuple[Figure, ...]
     failures: tuple[str, ...] = ()
+    done: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -102,6 +104,7 @@ def measured(test: Test, count: int, seed: int) -> dict[str, Any]:
         "claim": test.claim,
         "unit": test.unit,
         "count": count,
+        "done": count if result.done is None else result.done,
         "seed": seed,
         "command": f"python -m trust.{test.name} --seed {seed} --count {count}",
         "seconds": round(time.perf_counter() - start, 2),

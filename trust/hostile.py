@@ -48,6 +48,7 @@ def run(count: int, seed: int) -> Result:
             Figure("crashes", found["crash"], at_most=0),
         ),
         tuple(failures),
+        done=len(answers),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np  # noqa: F401  (before the limit: a library of mathematics reserves memory when loaded)
 
 MEMORY = 4 << 30
+"""Bytes beyond those of the process as it starts: a sanitizer alone reserves thousands of times as many."""
 SECONDS = 1200
 
 
@@ -30,7 +31,8 @@ def main(seed: int, start: int, stop: int, folder: str) -> None:
 
     out = os.fdopen(os.dup(1), "w")
     os.chdir(folder)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    most = _reserved() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 28, 1 << 28))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -41,6 +43,12 @@ def main(seed: int, start: int, stop: int, folder: str) -> None:
         print(json.dumps(as_data(made)), file=out, flush=True)
         if made.verdict in BROKEN_OFF:
             return
+
+
+def _reserved() -> int:
+    """Return the bytes of addresses that this process has."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
 
 
 def _refuse(*_: Any, **__: Any) -> Any:

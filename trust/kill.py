@@ -59,6 +59,7 @@ def run(count: int, seed: int, forgetful: bool = False) -> Result:
             Figure("not the bits of the undisturbed one", found.get("differ", 0), at_most=0),
         ),
         tuple(failures),
+        done=kills,
     )
 
 

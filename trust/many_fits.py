@@ -1,4 +1,4 @@
-"""Memory does not grow over many fits, and a fit after a fork is the fit before it.
+"""Memory does not grow over many fits.
 
 The memory is the resident set of a new process, read after each block of fits: what Python, NumPy and the
 compiled part hold together. In a process that has run before, a leak may fill memory that lies free, unseen.

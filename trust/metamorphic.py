@@ -78,6 +78,7 @@ def run(count: int, seed: int) -> Result:
             Figure("changes that mattered", len(failures), at_most=0),
         ),
         failures,
+        done=judged,
     )
 
 

@@ -104,6 +104,7 @@ def run(count: int, seed: int) -> Result:
             Figure("share noticed", killed, at_least=KILLED),
         ),
         tuple(survivors) if killed < KILLED else (),
+        done=len(drawn),
     )
 
 

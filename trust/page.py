@@ -70,7 +70,7 @@ def figures(report: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for result in report["results"]:
-        counted = f"{number(result['count'])} {result['unit']}, seed {result['seed']}"
+        counted = f"{number(result['done'])} {result['unit']}, seed {result['seed']}"
         lines.append(f"| `{result['name']}` | {counted}, in s | {result['seconds']:.0f} | | |")
         lines += [_row(result["name"], figure) for figure in result["figures"]]
         lines += [f"| `{result['name']}` | {failure} | | | missed |" for failure in result["failures"]]

@@ -67,6 +67,7 @@ def run(count: int, seed: int) -> Result:
             Figure("networks with a wrong gradient", len(failures), at_most=0),
         ),
         failures,
+        done=judged,
     )
 
 

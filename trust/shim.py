@@ -99,7 +99,10 @@ def _calls(library: Any) -> Iterator[Call]:
 
 @contextmanager
 def environment() -> Iterator[dict[str, str]]:
-    """Yield the environment of a process that has the shim, compiled for this purpose."""
+    """Yield the environment of a process that has the shim, compiled for this purpose.
+
+    What is loaded before already stays, and comes first: a sanitizer's runtime must.
+    """
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None or sys.platform != "linux":
         raise SystemExit("trust needs Linux and a C compiler (cc) for its tests of failing calls.")
@@ -107,7 +110,8 @@ def environment() -> Iterator[dict[str, str]]:
         library = Path(folder, "shim.so")
         flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(library)]
         subprocess.run([compiler, *flags, str(SOURCE), "-ldl"], check=True)
-        yield {**os.environ, "LD_PRELOAD": str(library)}
+        before = os.environ.get("LD_PRELOAD", "")
+        yield {**os.environ, "LD_PRELOAD": f"{before} {library}".strip()}
 
 
 def under_shim(module: str, function: str, *arguments: Any) -> Any:

@@ -25,7 +25,7 @@ def print_table(results: Sequence[Mapping[str, Any]]) -> None:
 
 def _rows(result: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
     name, seconds = result["name"], f"{result['seconds']:.1f}"
-    counted = f"{_spaced(result['count'])} {result['unit']}"
+    counted = f"{_spaced(result['done'])} {result['unit']}"
     for i, figure in enumerate(result["figures"]):
         first = (name, "", seconds) if i == 0 else ("", "", "")
         value = f"{_spaced(figure['value'])} {figure['unit']}".strip()
