@@ -485,6 +485,14 @@ def test_nan_is_never_hidden_by_a_pair(pair: FusedPair, cost: Cost) -> None:
     assert np.array_equal(np.isnan(pair.value(cost, z, y)), np.arange(8) == 2)
 
 
+def test_quantiles_that_fall_are_refused_where_outputs_rise() -> None:
+    Pinball((0.1, 0.9)).check_activation("increasing")
+    for other in ("identity", "softplus"):
+        Pinball((0.9, 0.1)).check_activation(other)
+    with pytest.raises(OptionError, match=r"must rise too. Got \(0.9, 0.1\); give \(0.1, 0.9\)"):
+        Pinball((0.9, 0.1)).check_activation("increasing")
+
+
 def test_a_class_of_no_weight_costs_nothing_whatever_its_output_but_nan() -> None:
     a = np.array([0.0, 1e-300, 0.5, np.inf, -1e-9])
     assert np.array_equal(xlogy(np.zeros(5), a), np.zeros(5))

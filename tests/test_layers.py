@@ -519,6 +519,7 @@ def test_initial_values_are_a_function_of_the_seed() -> None:
     assert not np.array_equal(one.theta, other.theta)
     assert np.array_equal(one.params[1]["gamma"], np.ones(4))
     assert np.array_equal(one.params[1]["beta"], np.zeros(4))
+    assert np.array_equal(one.params[0]["b"], np.zeros(4))
     assert np.array_equal(one.params[2]["alpha"], np.full(3, 0.25))
     assert np.array_equal(one.buffer_tree[1]["running_mean"], np.zeros(4))
     assert np.array_equal(one.buffer_tree[1]["running_variance"], np.ones(4))

@@ -324,7 +324,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             y = y.ravel()
         if y.ndim != 1 + several or (several and y.shape[1] != self.n_outputs_):
             raise ShapeError(f"y_val must have the shape of y, save for its rows. Got the shape {y.shape}.")
-        known = [0, 1] if several else self.classes_.tolist()
+        known: list[Any] = [0, 1] if several else self.classes_.tolist()
         unknown = [label for label in y.ravel().tolist() if not _is_among(label, known)][:1]
         if unknown:
             raise OptionError(f"y_val must hold classes of y, which are {one_of(known)}. Got {unknown[0]!r}.")
