@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,7 @@ from clearprop.cli.measure import Measured, measure
 from clearprop.cli.output import Output
 from clearprop.cli.settings import Settings
 from clearprop.datasets import Dataset
-from clearprop.errors import DataError, OptionError, WouldOverwriteError
-from clearprop.io import MissingFileError, UnwritableFileError
+from clearprop.errors import DataError
 from clearprop.layers import ActivationOwner, Dropout
 from clearprop.network import Network
 from clearprop.tabular import TableEncoding
@@ -30,9 +27,7 @@ from clearprop.training.progress import ProgressBar
 __all__ = [
     "Trained",
     "build",
-    "check_writable",
     "describe_layers",
-    "model_and_page",
     "settings_as_data",
     "train_network",
     "training_targets",
@@ -56,48 +51,6 @@ class Trained:
     norms: NormHistory
     seconds: float
     interrupted: bool
-
-
-def model_and_page(stem: str, output: Path | None, report: bool) -> tuple[Path, Path | None]:
-    """Return where the model and the page go: ``--output``, or the name of the data in the current folder."""
-    model = output if output is not None else Path(f"{stem}.safetensors")
-    _refuse_folder(model)
-    if model.suffix.lower() in (".html", ".htm"):
-        raise OptionError(
-            f"--output is the path of the model; the page goes beside it with the ending .html. Got {model}."
-        )
-    return model, model.with_name(f"{model.stem}.html") if report else None
-
-
-def check_writable(paths: list[Path], force: bool, option: str = "--output") -> None:
-    """Raise, before hours of training, for a file that could not be written or would be overwritten unasked.
-
-    option: what names the file.
-    Errors: `WouldOverwriteError`, `MissingFileError` (no such folder), `UnwritableFileError`.
-    """
-    for path in paths:
-        folder = path.parent
-        if not folder.is_dir():
-            raise MissingFileError(f"{path} cannot be written: there is no folder {folder}. Make it first.")
-        _refuse_folder(path)
-        try:  # asking for permission is not enough: some file systems refuse what their folders permit
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".clearprop-"):
-                pass
-        except OSError as error:
-            raise UnwritableFileError(
-                f"{path} cannot be written: the folder {folder} does not permit it ({error.strerror})."
-            ) from None
-    there = [str(path) for path in paths if path.exists()]
-    if there and not force:
-        raise WouldOverwriteError(
-            f"{' and '.join(there)} {'exists' if len(there) == 1 else 'exist'}. "
-            f"Add --force to replace, or {option} PATH to write elsewhere."
-        )
-
-
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise UnwritableFileError(f"'{path}' is a folder; give the name of a file.")
 
 
 def build(

@@ -13,12 +13,11 @@ import clearprop
 from clearprop.cli import options as opt
 from clearprop.cli.data import Source, fingerprint, list_columns, load_source, split_off
 from clearprop.cli.errors import INTERRUPTED, SUCCESS
+from clearprop.cli.files import check_writable, model_and_page
 from clearprop.cli.job import (
     Trained,
     build,
-    check_writable,
     describe_layers,
-    model_and_page,
     settings_as_data,
     train_network,
 )
@@ -127,12 +126,13 @@ def _run(
 ) -> int:
     settings.check()
     model, page = model_and_page(source.stem, path, report)
+    outputs = {"the model": model, "the page": page, "the record": record}
     whole = load_source(source, output, settings.seed)  # first, so that a wrong name is told before a file
     if page is not None:
         require_matplotlib()
     rows, settings = _prepared(whole, settings)
     force = force or (keeping.goes_on and _is_of_this_run(model, whole, settings))
-    check_writable([p for p in (model, page, record) if p is not None], force)
+    check_writable(outputs, force, inputs=source.files)
     dataset, encoding = encoded(rows)
     network = build(dataset, settings, source.name, encoding)
     output.note_pairs(_preamble(network, dataset, settings))
