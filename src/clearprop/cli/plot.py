@@ -188,7 +188,7 @@ class Subject:
     @cached_property
     def encoded(self) -> tuple[Any, TableEncoding | None]:
         """The data set as inputs of a network, and how a table became such."""
-        return encoded(load_source(self.source, self.output, self.settings.seed))
+        return encoded(load_source(self.source, self.output, self.settings.seed), self.settings.dtype)
 
     @property
     def dataset(self) -> Any:

@@ -94,17 +94,18 @@ def read_rows(path: str | Path, drop: Sequence[str] = ()) -> Table:
     return read(frame, str(path)).without(drop)
 
 
-def encoded(dataset: Dataset) -> tuple[Dataset, TableEncoding | None]:
+def encoded(dataset: Dataset, dtype: str) -> tuple[Dataset, TableEncoding | None]:
     """Return a data set whose X are inputs of a network, and the encoding if it is a table.
 
-    The encoding is learned from the training rows. Other data sets are returned as they are.
+    The encoding is learned from the training rows; the inputs are of the network's dtype. Other
+    data sets are returned as they are.
     """
     if not isinstance(dataset, TableDataset):
         return dataset, None
     encoding = learn_encoding(dataset.table(dataset.X_train), where=dataset.name)
-    test = None if dataset.X_test is None else encoding.encode(dataset.table(dataset.X_test))
+    test = None if dataset.X_test is None else encoding.encode(dataset.table(dataset.X_test), dtype=dtype)
     plain = Dataset(**{f.name: getattr(dataset, f.name) for f in dataclasses.fields(Dataset)})
-    inputs = encoding.encode(dataset.table(dataset.X_train))
+    inputs = encoding.encode(dataset.table(dataset.X_train), dtype=dtype)
     return (
         dataclasses.replace(plain, X_train=inputs, X_test=test, feature_names=encoding.inputs),
         encoding,

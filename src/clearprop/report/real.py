@@ -19,7 +19,7 @@ def predicted_against_true(true: Array, predicted: Array, target: str) -> Pictur
     """Return predicted against true values, and the histogram of the residuals. true, predicted: (n,)."""
     residuals = predicted - true
     every = max(1, len(true) // _MOST_POINTS)
-    widest = max(float(np.abs(residuals).max()), 1e-6 * float(np.abs(true).max()), 1e-12)
+    widest = max(float(np.abs(residuals).max()), 1e-6 * float(np.abs(true).max())) or 1.0
     edges = np.linspace(-widest, widest, 2 * min(20, max(3, len(residuals) // 20)) + 2)  # one bar around 0
 
     def paint(figure: Any) -> None:
