@@ -601,7 +601,7 @@ def test_unusable_files_are_one_sentence_and_code_1(clearprop):
         "train empty.csv --target a": "empty.csv is empty",
         "train header.csv --target a": "header.csv has a header but no rows",
         "train gap.csv --target kind": "column 'kind' has no value in data row 3",
-        "train endless.csv --target kind": "column 'noise' is infinite in row 2",
+        "train endless.csv --target kind": "column 'noise' is infinite in data row 3",
         "train one.csv --target kind": "one.csv: the target holds one class only, 'rose'",
         "train flat.csv --target kind": "the target is 3.5 in every example",
         "train mnist --data nope.npz": "there is no file nope.npz",

@@ -92,7 +92,7 @@ def test_the_part_that_was_held_out_is_predicted(clearprop):
 def test_the_encoding_has_not_seen_the_test_part():
     guests()
     raw = split_off(load_source(Source("guests.csv", target="happy"), Output(False, True)), 0.2, 0)
-    _, encoding = encoded(raw)
+    _, encoding = encoded(raw, "float32")
     age = encoding.columns[1]
     seen = raw.X_train[:, 1]
     assert age.center == np.median(seen[~np.isnan(seen)])
@@ -118,7 +118,7 @@ def test_a_word_where_the_model_knows_numbers(clearprop):
     Path("odd.csv").write_text("meal,age,day\nsoup,old,2030-05-05\n")
     code, _, err = clearprop("predict", "guests.safetensors", "odd.csv")
     assert code == 1
-    assert "column 'age' holds old in row 0 (counted from 0); the model was trained on numbers there" in err
+    assert "column 'age' holds old in data row 1; the model was trained on numbers there" in err
     Path("less.csv").write_text("meal,aeg\nsoup,3\n")
     code, _, err = clearprop("predict", "guests.safetensors", "less.csv")
     assert code == 1

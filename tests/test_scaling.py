@@ -13,7 +13,7 @@ import pytest
 import clearprop as cp
 from clearprop.errors import DataError
 from clearprop.report.real import predicted_against_true
-from clearprop.tabular import TabularModel
+from clearprop.tabular import TabularModel, learn_encoding
 from clearprop.training.scaling import TargetScale
 
 A = np.linspace(1.0, 9.0, 120)
@@ -132,6 +132,34 @@ def test_a_useless_model_is_not_called_perfect(clearprop, tmp_path):
     measured = json.loads(out)
     assert measured["root_mean_squared_error"] == pytest.approx(np.sqrt(np.mean(NOISE**2)), rel=1e-6)
     assert measured["r2"] < 0.01
+
+
+def test_a_feature_beyond_what_is_usable_is_named_with_its_row_in_the_file(clearprop):
+    rows = [[str(i), str(a), str(2 * a)] for i, a in enumerate(A.tolist())]
+    rows[90][1] = "-1.5e308"
+    with Path("f.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["i", "wide", "y"], *rows])
+    code, out, err = clearprop("train", "f.csv", "--target", "y")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "clearprop: f.csv: column 'wide' holds -1.5e+308 in data row 91; the largest usable number is "
+        "±1e+300. Give it in a larger unit, or leave the value out."
+    )
+
+
+def test_features_at_the_limit_are_learned_and_beyond_it_predicted():
+    wide = np.linspace(-1e300, 1e300, 400)
+    encoding = learn_encoding({"wide": wide, "tiny": wide / 1e300 * 1e-300})
+    inputs = encoding.encode({"wide": [1.7e308, -1.7e308, 0.0], "tiny": [1.7e308, 0.0, 1e-300]})
+    assert np.isfinite(inputs).all()
+    assert inputs[0, 0] == -inputs[1, 0] > 1.0
+
+
+def test_a_row_is_counted_through_the_whole_table():
+    ages = np.full(9000, None)
+    ages[8999] = "old"
+    with pytest.raises(DataError, match="column 'age' holds old in data row 9000; the model was trained on"):
+        learn_encoding({"age": [1.0, 2.0, 3.0]}).encode({"age": ages})
 
 
 @pytest.mark.parametrize("more", [[], ["--dtype", "float64"]])

@@ -124,7 +124,7 @@ def test_numbers_and_their_texts_are_one_level() -> None:
         ([[1.0], [2.0, 3.0]], ShapeError, "different lengths"),
         ({}, ShapeError, "X has no columns"),
         ({"a": [1], "b": [1, 2]}, ShapeError, "column 'b' has 2 rows, 'a' has 1"),
-        ({"a": [1.0, np.inf]}, DataError, "column 'a' is infinite in row 1"),
+        ({"a": [1.0, np.inf]}, DataError, "column 'a' is infinite in data row 2"),
         ({"a": ["2024-13-01"]}, DataError, "'2024-13-01', which is no date"),
         ({"a": np.array([1j])}, DTypeError, "column 'a' holds complex128"),
     ],
@@ -259,11 +259,11 @@ def test_tables_that_do_not_fit() -> None:
         encoding.encode({"Age": [1], "job": ["cook"], "day": [None]})
     with pytest.raises(
         DataError,
-        match=r"column 'age' holds old in row 1 \(counted from 0\); the model was trained on numbers",
+        match=r"column 'age' holds old in data row 2; the model was trained on numbers",
     ):
         encoding.encode({"age": [None, "old"], "job": ["cook"] * 2, "day": [None] * 2})
     with pytest.raises(
-        DataError, match=r"column 'day' holds 3\.0 in row 0 .* the model was trained on dates"
+        DataError, match=r"column 'day' holds 3\.0 in data row 1; the model was trained on dates"
     ):
         encoding.encode({"age": [1], "job": ["cook"], "day": [3.0]})
     with pytest.raises(ShapeError, match="X has 2 columns; the model was trained on 3"):

@@ -14,10 +14,12 @@ from clearprop.cli.keeping import Keeping
 from clearprop.cli.measure import Measured, measure
 from clearprop.cli.output import Output
 from clearprop.cli.settings import Settings
+from clearprop.cli.tables import TableDataset
 from clearprop.datasets import Dataset
 from clearprop.layers import ActivationOwner, Dropout
 from clearprop.network import Network
 from clearprop.tabular import TableEncoding
+from clearprop.tabular.encoding import check_range as check_features
 from clearprop.training.callbacks import Callback, NormHistory
 from clearprop.training.data import Affine
 from clearprop.training.progress import ProgressBar
@@ -26,7 +28,7 @@ from clearprop.training.scaling import TargetScale, check_range
 __all__ = [
     "Trained",
     "build",
-    "check_target",
+    "check_numbers",
     "describe_layers",
     "fitting_dtype",
     "settings_as_data",
@@ -165,8 +167,10 @@ def training_targets(y: Array, task: str) -> tuple[Array, TargetScale | None]:
     return scale(y), scale
 
 
-def check_target(whole: Dataset, source: Source) -> None:
-    """Raise `DataError` for numbers that no network can be trained on."""
+def check_numbers(whole: Dataset, source: Source) -> None:
+    """Raise `DataError` for numbers that no network can be trained on, while rows are as in the file."""
+    if isinstance(whole, TableDataset):
+        check_features(whole.table(whole.X_train), source.name)
     if whole.task != "regression":
         return
     check_range(whole.y_train, _named(source))

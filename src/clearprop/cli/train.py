@@ -17,7 +17,7 @@ from clearprop.cli.files import check_writable, model_and_page
 from clearprop.cli.job import (
     Trained,
     build,
-    check_target,
+    check_numbers,
     describe_layers,
     fitting_dtype,
     settings_as_data,
@@ -132,7 +132,7 @@ def _run(
     whole = load_source(source, output, settings.seed)  # first, so that a wrong name is told before a file
     if page is not None:
         require_matplotlib()
-    check_target(whole, source)
+    check_numbers(whole, source)
     rows, settings = _prepared(whole, settings)
     settings = fitting_dtype(rows, settings, source, output)
     force = force or (keeping.goes_on and _is_of_this_run(model, whole, settings))

@@ -125,13 +125,14 @@ class Number(Description):
         """Write the inputs of float64 values, NaN where missing, into out."""
         gaps = np.isnan(values)
         x = np.where(gaps, self.center, values)
-        z = (x - self.center) / self.scale
-        z = np.clip(z, -1e100, 1e100)  # its square stays finite
+        with np.errstate(over="ignore"):  # infinities are clipped
+            z = np.clip((x - self.center) / self.scale, -1e100, 1e100)  # its square stays finite
         u = z / np.sqrt(1.0 + (z / CLIP) ** 2)
         out[:, 0] = u
         if len(self.edges) > 1:
             edges = np.array(self.edges)
-            share = (x[:, None] - edges[:-1]) / (edges[1:] - edges[:-1])
+            with np.errstate(over="ignore"):
+                share = (x[:, None] - edges[:-1]) / (edges[1:] - edges[:-1])
             out[:, 1 : len(edges)] = np.clip(share, 0.0, 1.0)
         first = max(1, len(self.edges))
         for k in range(1, self.waves + 1):
@@ -346,9 +347,9 @@ def _is_empty(column: Column, wanted: str, where: str) -> bool:
     if not len(there):
         return True
     raise DataError(
-        f"{where}: column {column.name!r} holds {column.values[there[0]]!s} in row {there[0]} (counted "
-        "from 0); the model was "
-        f"trained on {wanted} there. Give {wanted}, or leave the value out."
+        f"{where}: column {column.name!r} holds {column.values[there[0]]!s} in data row "
+        f"{column.first + there[0] + 1}; the model was trained on {wanted} there. "
+        f"Give {wanted}, or leave the value out."
     )
 
 

@@ -26,7 +26,7 @@ from clearprop.tabular.columns import (
 )
 from clearprop.tabular.reading import Column, Table, as_levels, read
 
-__all__ = ["EncodingOptions", "TableEncoding", "learn_encoding"]
+__all__ = ["EncodingOptions", "TableEncoding", "check_range", "learn_encoding"]
 
 _ROWS = 8192  # encoded at a time, so that float64 never holds the whole
 _FEWEST_BINS = 3
@@ -35,6 +35,7 @@ _MOST_BIN_INPUTS = 2048  # of all columns together
 _MOST_KNOWN = 1000  # levels of one column whose frequency is kept
 _MOST_TEXT = 600_000  # characters: a model file's header is bounded
 _DIGITS = 9
+_LARGEST = 1e300  # twice as much is still finite, and so is what quartiles are made of
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def learn_encoding(
 
     X: what `clearprop.tabular.read` takes, or a `Table`. options: `EncodingOptions`, or its fields by name.
     A column with one value only, or none, becomes no input.
-    Errors: those of `read`; `OptionError` for other options; `DataError` where no column is left.
+    Errors: those of `read`; `OptionError` for other options; `DataError` where no column is left, and for
+    numbers beyond ±1e300.
     """
     if not isinstance(options, EncodingOptions | None):
         raise OptionError(f"options must be EncodingOptions, or be left out. Got {options!r}.")
@@ -162,6 +164,7 @@ def learn_encoding(
     table = X if isinstance(X, Table) else read(X, where, chosen.categorical)
     if table.n == 0:
         raise DataError(f"{where} has no rows. Give at least one.")
+    check_range(table, where)
     bins = _bins(table, chosen)
     encoding = TableEncoding(tuple(_describe(c, bins, chosen) for c in table.columns), table.named)
     if not encoding.inputs:
@@ -171,6 +174,20 @@ def learn_encoding(
             f"{where} has {len(table.columns)} columns, more than a model file can describe. Leave some out."
         )
     return encoding
+
+
+def check_range(table: Table, where: str) -> None:
+    """Raise `DataError`, naming column and row, for a number so large that distances to it are infinite."""
+    for column in table.columns:
+        if column.kind != "number":
+            continue
+        large = np.flatnonzero(np.abs(column.values) > _LARGEST)
+        if len(large):
+            raise DataError(
+                f"{where}: column {column.name!r} holds {column.values[large[0]]:g} in data row "
+                f"{column.first + large[0] + 1}; the largest usable number is ±{_LARGEST:g}. "
+                "Give it in a larger unit, or leave the value out."
+            )
 
 
 def _bins(table: Table, options: EncodingOptions) -> int:

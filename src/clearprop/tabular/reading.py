@@ -40,6 +40,8 @@ class Column:
     values: Array
     texts: Array | None = None
     """How numbers or dates were written, where they came as text or booleans; None where there is none."""
+    first: int = 0
+    """Which row of the whole table its first one is, from 0, where it is a stretch of it."""
 
     @property
     def missing(self) -> Array:
@@ -51,7 +53,8 @@ class Column:
     def rows(self, chosen: Array | slice) -> Column:
         """Return some of the rows."""
         texts = None if self.texts is None else self.texts[chosen]
-        return Column(self.name, self.kind, self.values[chosen], texts)
+        first = self.first + (chosen.start or 0) if isinstance(chosen, slice) else 0
+        return Column(self.name, self.kind, self.values[chosen], texts, first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +263,7 @@ def _numbers(name: str, values: Array, where: str, texts: Array | None = None) -
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise DataError(
-            f"{where}: column {name!r} is infinite in row {infinite[0]} (counted from 0). Replace it, or "
+            f"{where}: column {name!r} is infinite in data row {infinite[0] + 1}. Replace it, or "
             "leave the value out."
         )
     return Column(name, "number", values, texts)
