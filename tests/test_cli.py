@@ -568,7 +568,7 @@ def refused(found, code: int, *pieces: str) -> None:
         ("train digits --output page.html", "--output is the path of the model"),
         ("train flowers.csv", "say which column is the target: one of 'length'"),
         ("train flowers.csv --target kindd", "Did you mean 'kind'?"),
-        ("train flowers.csv --target kind --task clasification", "'classification' or 'regression'"),
+        ("train flowers.csv --target kind --task clasification", "'classification', 'regression'"),
         ("ladder --batch-size 0", "--batch-size"),
         ("ladder --seconds -1", "seconds must be a finite number > 0"),
         ("ladder --hidden 3 --model m.safetensors", "--hidden describes a new network"),
@@ -603,7 +603,7 @@ def test_unusable_files_are_one_sentence_and_code_1(clearprop):
         "train gap.csv --target kind": "column 'kind' has no value in data row 3",
         "train endless.csv --target kind": "column 'noise' is infinite in data row 3",
         "train one.csv --target kind": "one.csv: the target holds one class only, 'rose'",
-        "train flat.csv --target kind": "the target is 3.5 in every example",
+        "train flat.csv --target kind": "flat.csv: the target 'kind' is 3.5 in every row",
         "train mnist --data nope.npz": "there is no file nope.npz",
         "train mnist --data text.npz": "text.npz is not an .npz file",
         "train mnist --data folder": "has neither train-images-idx3-ubyte",
@@ -698,7 +698,7 @@ def test_a_model_and_data_that_do_not_fit(clearprop, saved):
     refused(clearprop("evaluate", saved / "prices.safetensors", "moons"), 1, "predicts numbers")
     refused(clearprop("evaluate", model, table, "--part", "tset"), 2, "Did you mean 'test'?")
     refused(clearprop("predict", model, "rows.npy", "--part", "test"), 2, "--part")
-    refused(clearprop("predict", model, table, "--output", table), 1, "exists. Add --force")
+    refused(clearprop("predict", model, table, "--output", "other.csv"), 1, "exists. Add --force")
 
 
 def test_a_damaged_model_is_told(clearprop, saved):
