@@ -101,7 +101,7 @@ def layer_cases() -> Iterator[Case]:
 
 def special_cases() -> Iterator[Case]:
     inner = Concatenate([Residual([Dense(5, "tanh"), LayerNorm(), Dense()]), [], Dropout(0.3)])
-    nested = Residual([inner, AlphaDropout(0.2), Dense(6, "sigmoid")], shortcut=Dense())
+    nested = Residual([inner, AlphaDropout(0.2), Dense(6, "sigmoid")], shortcut=[Dense(5, "tanh"), Dense()])
     yield Case("nested", [Dense(4, "tanh"), nested, Dense(N_OUT, "softmax")], "cross_entropy")
     two = Concatenate([[Dense(3, "tanh"), Dense(2)], Activation("tanh"), []], inputs=[2, 3, 1])
     yield Case("several-inputs", [two, Dense(N_OUT, "sigmoid")], "binary_cross_entropy", 6)

@@ -568,7 +568,10 @@ def refused(found, code: int, *pieces: str) -> None:
         ("train digits --output page.html", "--output is the path of the model"),
         ("train flowers.csv", "say which column is the target: one of 'length'"),
         ("train flowers.csv --target kindd", "Did you mean 'kind'?"),
-        ("train flowers.csv --target kind --task clasification", "'classification', 'regression'"),
+        (
+            "train flowers.csv --target kind --task clasification",
+            "one of 'classification', 'regression'. Got 'clasification'. Did you mean",
+        ),
         ("ladder --batch-size 0", "--batch-size"),
         ("ladder --seconds -1", "seconds must be a finite number > 0"),
         ("ladder --hidden 3 --model m.safetensors", "--hidden describes a new network"),

@@ -137,3 +137,68 @@ def test_a_network_of_arrays_predicts_a_table_of_numbers_and_no_other(clearprop)
     code, _, err = clearprop("predict", "plain.safetensors", "rows.csv")
     assert code == 1
     assert "column 'b' has no value in data row 2; this model was trained on numbers without gaps" in err
+
+
+def releases(path: str, versions: list[str], answers: list[str]) -> None:
+    with Path(path).open("w", newline="") as file:
+        rows = zip(versions, range(len(versions)), answers, strict=True)
+        csv.writer(file).writerows([["version", "n", "answer"], *rows])
+
+
+def test_levels_are_compared_as_the_file_writes_them(clearprop):
+    versions = ["3.1", "3.10", "2.50", "next"] * 50
+    answer = {"3.1": "old", "3.10": "new", "2.50": "old", "next": "new"}
+    releases("releases.csv", versions, [answer[v] for v in versions])
+    assert (
+        clearprop("train", "releases.csv", "--target", "answer", *JOB, "--epochs", "150", "--no-report")[0]
+        == 0
+    )
+    some = ["3.10", "3.1", "2.50"] * 4  # a file of numbers, by its looks
+    releases("some.csv", some, [answer[v] for v in some])
+    code, out, err = clearprop("predict", "releases.safetensors", "some.csv")
+    assert (code, out.split()) == (0, [answer[v] for v in some]), err
+    code, out, err = clearprop("evaluate", "releases.safetensors", "some.csv", "--json")
+    assert (code, json.loads(out)["accuracy"]) == (0, 1.0), err
+
+
+@pytest.mark.parametrize(
+    ("labels", "elsewhere"),
+    [
+        (("2.50", "x"), ("2.5", "x")),
+        (("2.50", "1.00"), ("2.5", "1")),
+        (("01", "02"), ("1", "2")),
+        (("1", "2"), ("1.0", "2.0")),
+        (("1.10", "1.1x"), ("1.1", "1.1x")),
+        (("true", "false"), ("True", "False")),
+    ],
+)
+def test_labels_come_back_as_the_file_writes_them(clearprop, labels, elsewhere):
+    versions = ["a", "b"] * 50
+    train = ["train", "labels.csv", "--target", "answer", "--task", "classification"]
+    releases("labels.csv", versions, [labels[v == "b"] for v in versions])
+    assert clearprop(*train, *JOB, "--no-report")[0] == 0
+    code, out, _ = clearprop("predict", "labels.safetensors", "labels.csv", "--part", "all")
+    assert (code, set(out.split())) == (0, set(labels))
+    truth = [labels[v == "b"] for v in versions]
+    assert out.split() == truth
+    for forms, rows in ((labels, versions), (elsewhere, versions), (elsewhere, ["a"] * 9)):
+        releases("again.csv", rows, [forms[v == "b"] for v in rows])
+        code, out, err = clearprop("evaluate", "labels.safetensors", "again.csv", "--json")
+        assert (code, json.loads(out or "{}").get("accuracy")) == (0, 1.0), err
+
+
+def test_a_label_written_in_two_ways_is_one_class(clearprop):
+    releases("mixed.csv", ["a", "b", "a", "b"] * 25, ["1", "2", "1.0", "2"] * 25)
+    clearprop("train", "mixed.csv", "--target", "answer", "--task", "classification", *JOB, "--no-report")
+    _, out, _ = clearprop("predict", "mixed.safetensors", "mixed.csv")
+    assert out.split() == ["1", "2"] * 50
+
+
+def test_truth_values_of_a_file_stay_truth_values(clearprop):
+    releases("truth.csv", ["True", "", "False", "True"] * 25, ["yes", "no", "no", "yes"] * 25)
+    assert clearprop("train", "truth.csv", "--target", "answer", *JOB, "--no-report")[0] == 0
+    model = TabularModel.load("truth.safetensors")
+    assert model.encoding.columns[0].truth
+    words = {"version": ["TRUE", "false", ""], "n": [1, 2, 3]}
+    values = {"version": [True, False, None], "n": [1, 2, 3]}
+    assert np.array_equal(model.encoding.encode(words), model.encoding.encode(values))

@@ -32,6 +32,7 @@ from clearprop.costs import (
     fused_pair,
     fused_pairs,
 )
+from clearprop.costs.base import xlogy
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError, UnknownNameError
 
 K = 3
@@ -311,6 +312,18 @@ def test_pairs_run_under_jit(pair: FusedPair, cost: Cost, dtype: type) -> None:
 
 
 @each_pair
+def test_pairs_do_not_mix_examples(pair: FusedPair, cost: Cost) -> None:
+    z, y = fused_examples(cost)
+    a = activations.make(pair.activation).forward(z)
+    np.testing.assert_array_equal(
+        pair.value(cost, z, y), [pair.value(cost, *one) for one in zip(z, y, strict=True)]
+    )
+    np.testing.assert_array_equal(
+        pair.delta(cost, z, a, y), [pair.delta(cost, *one) for one in zip(z, a, y, strict=True)]
+    )
+
+
+@each_pair
 def test_fused_equals_unfused(pair: FusedPair, cost: Cost) -> None:
     activation = activations.make(pair.activation)
     z, y = fused_examples(cost, 50)
@@ -470,6 +483,12 @@ def test_nan_is_never_hidden_by_a_pair(pair: FusedPair, cost: Cost) -> None:
     z, y = fused_examples(cost)
     z[2, 1] = np.nan
     assert np.array_equal(np.isnan(pair.value(cost, z, y)), np.arange(8) == 2)
+
+
+def test_a_class_of_no_weight_costs_nothing_whatever_its_output_but_nan() -> None:
+    a = np.array([0.0, 1e-300, 0.5, np.inf, -1e-9])
+    assert np.array_equal(xlogy(np.zeros(5), a), np.zeros(5))
+    assert np.isnan(xlogy(np.zeros(1), np.array([np.nan]))[0])
 
 
 def test_a_perfect_answer_costs_zero_not_minus_zero() -> None:

@@ -97,6 +97,15 @@ def test_orthogonal_rows_or_columns(shape):
     assert W.flags.c_contiguous
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
+def test_orthogonal_is_the_q_of_a_qr_decomposition_with_a_positive_diagonal(shape):
+    normal = stream(3, Purpose.INITIAL_WEIGHTS, 2).normal((5, 3))
+    W = initializers.make("orthogonal").draw(shape, 1.0, stream(3, Purpose.INITIAL_WEIGHTS, 2))
+    R = (W if shape == (5, 3) else W.T).T @ normal
+    np.testing.assert_allclose(R, np.triu(R), atol=1e-14)
+    assert np.all(np.diagonal(R) > 0)
+
+
 def test_orthogonal_is_uniform_in_sign():
     corners = [draw("orthogonal", (3, 3), seed=seed)[0, 0] for seed in range(300)]
     assert np.mean(corners) == pytest.approx(

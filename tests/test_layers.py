@@ -431,6 +431,7 @@ OPTION_ERRORS: list[tuple[Any, type[Exception], str]] = [
     ),
     (lambda: LayerNorm(10**400), OptionError, "epsilon of LayerNorm must be a finite number > 0. Got 1000"),
     (lambda: Residual([]), OptionError, "body of Residual must hold at least one layer."),
+    (lambda: Dense(2, n_in=np.ones(3)), DTypeError, "n_in of Dense must be a whole number"),
     (lambda: Residual(3), DTypeError, "layers must be a list. Got 3."),
     (lambda: Concatenate([]), OptionError, "branches of Concatenate must hold at least one branch."),
     (
@@ -517,6 +518,7 @@ def test_initial_values_are_a_function_of_the_seed() -> None:
     assert np.array_equal(one.theta, two.theta)
     assert not np.array_equal(one.theta, other.theta)
     assert np.array_equal(one.params[1]["gamma"], np.ones(4))
+    assert np.array_equal(one.params[1]["beta"], np.zeros(4))
     assert np.array_equal(one.params[2]["alpha"], np.full(3, 0.25))
     assert np.array_equal(one.buffer_tree[1]["running_mean"], np.zeros(4))
     assert np.array_equal(one.buffer_tree[1]["running_variance"], np.ones(4))

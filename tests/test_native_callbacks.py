@@ -385,3 +385,28 @@ def test_running_statistics_that_overflow_are_found() -> None:
         net.fit(x, np.zeros(20), epochs=2, batch_size=10)
     assert np.isfinite(net.theta).all()
     assert np.isfinite(net.buffers).all()
+
+
+class LooksAtSlots(cp.EarlyStopping):
+    reads_slots = True
+
+    def __init__(self) -> None:
+        super().__init__("cost")
+        self.moved: list[bool] = []
+
+    def on_epoch_end(self, run, row):
+        self.moved.append(bool(run.slots["m"].any()))
+        super().on_epoch_end(run, row)
+
+
+class LeavesSlotsAlone(LooksAtSlots):
+    reads_slots = False
+
+
+def test_slots_come_along_for_callbacks_that_look_at_them_alone() -> None:
+    looks, leaves = LooksAtSlots(), LeavesSlotsAlone()
+    found = [fitted(noisy(), callbacks=one, optimizer="adam", eta=0.01) for one in (looks, leaves)]
+    assert all(looks.moved)
+    assert not any(leaves.moved)
+    np.testing.assert_array_equal(found[0].theta, found[1].theta)
+    assert not cp.EarlyStopping.reads_slots

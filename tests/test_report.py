@@ -12,11 +12,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import clearprop as cp
 from clearprop import report
 from clearprop.errors import MissingDependencyError, WouldOverwriteError
+from clearprop.report import answers
 from clearprop.training.callbacks import Norms
 
 RNG = np.random.default_rng(0)
@@ -202,6 +204,25 @@ def test_confusion_matrix_by_hand():
     words = report.confusion_picture(true, predicted, ("a", "b", "c")).alt
     assert "3 of 6" in words
     assert "a taken for b (1), b taken for a (1), c taken for a (1)" in words
+
+
+def test_every_count_of_the_confusion_matrix_can_be_read():
+    def light(colour):
+        parts = np.array(to_rgb(colour))
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    counts = np.array([[40, 0, 7, 1], [0, 25, 25, 0], [3, 0, 0, 47], [0, 13, 0, 9]])
+    figure = Figure()
+    axes = figure.subplots()
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    colours = answers._cell_colours(shares)
+    answers._write_counts(axes, counts, shares)
+    assert len(axes.texts) == 16
+    for text in axes.texts:
+        p, t = text.get_position()
+        dark, bright = sorted((light(text.get_color()), light(colours[t, p])))
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, (t, p, text.get_text())
 
 
 @pytest.mark.parametrize("n_classes", [2, 10, 26, 45])

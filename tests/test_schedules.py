@@ -242,6 +242,13 @@ def test_on_plateau_counts_nan_as_no_improvement() -> None:
         assert schedule.observe(state, 3.0)["best"] == 3.0
 
 
+def test_a_schedule_that_does_not_monitor_keeps_its_state() -> None:
+    state = {"seen": 3}
+    kept = Constant().observe(state, 0.5)
+    assert kept == state
+    assert kept is not state
+
+
 def test_inverse_scaling_equals_sklearns() -> None:
     module = pytest.importorskip("sklearn.neural_network._stochastic_optimizers")
     optimizer = module.SGDOptimizer([np.zeros(1)], ETA, lr_schedule="invscaling", power_t=0.7)

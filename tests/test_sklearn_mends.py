@@ -18,6 +18,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 
 import clearprop as cp
+from clearprop.errors import OptionError
 from clearprop.interchange import TensorBoard
 from clearprop.plots import Snapshots
 from clearprop.sklearn import MLPClassifier, MLPRegressor
@@ -293,7 +294,8 @@ def test_a_part_that_diverges_is_told() -> None:
 @pytest.mark.parametrize(
     ("options", "given", "words"),
     [
-        ({"class_weight": {0: 0, 1: 0, 2: 0}}, {}, "class_weight must hold a number > 0"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, {}, "class_weight must leave a class of y a weight > 0"),
+        ({"class_weight": {0: 0, 1: 0, 2: 0, 7: 3}}, {}, "class_weight must leave a class of y a weight > 0"),
         ({"class_weight": {0: -1, 1: 1, 2: 1}}, {}, r"class_weight\[0\] must be a finite number >= 0"),
         ({"class_weight": {0: "a", 1: 1, 2: 1}}, {}, r"class_weight\[0\] must be .* Got 'a'"),
         ({"dropout": ["a"]}, {}, "dropout must be a finite number >= 0 and < 1. Got 'a'"),
@@ -302,7 +304,23 @@ def test_a_part_that_diverges_is_told() -> None:
         (
             {"early_stopping": True},
             {"X_val": X, "y_val": Y + 7},
-            "y_val must hold classes of y, which are 0, 1, 2. Got 7",
+            r"y_val must hold classes of y, which are 0, 1, 2\. Got 8\.",
+        ),
+        (
+            {"early_stopping": True},
+            {"X_val": X, "y_val": (Y + 7)[:, None]},
+            r"y_val must hold classes of y, which are 0, 1, 2\. Got 8\.",
+        ),
+        ({"early_stopping": True}, {"X_val": X[:2], "y_val": [[1], [1, 2]]}, "rows of different lengths"),
+        (
+            {"early_stopping": True},
+            {"X_val": X[:2], "y_val": np.array([[1], [1, 2]], dtype=object)},
+            r"Got \[1\]",
+        ),
+        (
+            {"early_stopping": True},
+            {"X_val": X[:2], "y_val": [[1, 0], [1, 2]]},
+            r"must have the shape of y, save for its rows. Got the shape \(2, 2\)",
         ),
     ],
 )
@@ -314,3 +332,34 @@ def test_what_is_wrong_is_said_in_words(options: dict[str, Any], given: dict[str
 def test_validation_targets_of_a_regressor_are_numbers() -> None:
     with pytest.raises(TypeError, match="y_val must hold numbers"):
         MLPRegressor(early_stopping=True).fit(X, Y, X_val=X, y_val=["a"] * len(X))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_validation_targets_of_several_labels_are_zeros_and_ones() -> None:
+    several = np.column_stack([Y == 0, Y == 1]).astype(int)
+    model = MLPClassifier(4, max_iter=2, early_stopping=True, random_state=0)
+    model.fit(X, several, X_val=X, y_val=several)
+    assert len(model.validation_scores_) == 2
+    with pytest.raises(OptionError, match=r"which are 0, 1\. Got 3"):
+        model.fit(X, several, X_val=X, y_val=3 * several)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_validation_targets_may_be_a_column() -> None:
+    scores = [
+        MLPClassifier(4, max_iter=3, early_stopping=True, random_state=0)
+        .fit(X, Y, X_val=X, y_val=y)
+        .validation_scores_
+        for y in (Y, Y[:, None])
+    ]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_as_network_is_a_copy_with_the_coefficients_of_today() -> None:
+    model = MLPClassifier(4, max_iter=2, random_state=0).fit(X, Y)
+    model.coefs_[0] = np.zeros_like(model.coefs_[0])
+    network = model.as_network()
+    assert not network.W[1].any()
+    network.W[1][:] = 1.0
+    assert not model.coefs_[0].any()

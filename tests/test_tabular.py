@@ -158,7 +158,7 @@ def test_how_columns_are_described() -> None:
     assert (set(town.levels), town.rare, town.missing) == ({"Bern", "Basel"}, True, True)
     assert isinstance(sold, Date)
     assert sold.parts == ("month", "day", "weekday", "hour")
-    assert garden == Number("garden", 0.0, 1.0, missing=True)
+    assert garden == Number("garden", 0.0, 1.0, missing=True, truth=True)
     assert len(encoding.inputs) == len(encoding.origins) == encoding.encode(houses()).shape[1]
     assert "town=Bern" in encoding.inputs
     assert "2 levels, the rest rare" in str(encoding)
@@ -514,7 +514,11 @@ def test_whole_numbers_as_objects_stay_labels_that_are_numbers() -> None:
     [
         (pd.date_range("2020-01-01", periods=4), DTypeError, "y holds datetime64"),
         ([1j, 2j, 3j, 4j], DTypeError, "y holds complex128"),
-        ([1.0, 2.0, 1e300, 4.0], DataError, "beyond ±1e.37 in row 2"),
+        (
+            [1.0, 2.0, 1e301, 4.0],
+            DataError,
+            r"y holds 1e\+301 in data row 3; the largest usable number is ±1e\+300",
+        ),
         ([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [4.0, 5.0]], DataError, "output 1 of the target is 5 in"),
     ],
 )

@@ -93,6 +93,17 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "different lengths",
     ),
     "weight images": (lambda: plots.weights(net(), shape=-1), DTypeError, "shape must be a list. Got -1"),
+    "layers, one number": (lambda: cp.Network(np.array(2.0)), OptionError, "layers must be a list of layers"),
+    "explain, ragged": (
+        lambda: net().explain([1, 2, 3], RAGGED, layer=1, bias=0),
+        ShapeError,
+        "y holds rows",
+    ),
+    "weight images, neurons": (
+        lambda: plots.weights(net(), neurons=-0.0),
+        DTypeError,
+        "neurons must be a list",
+    ),
     "weight images, sides": (lambda: plots.weights(net(), shape=(3,)), OptionError, r"\(height, width\)"),
     "sparse shortcut": (lambda: cp.Residual([cp.Dense(2)], sparse()), DTypeError, "layers must be a list"),
     "path": (lambda: cp.load("\ud800"), OptionError, "text that a file system can hold"),
@@ -106,6 +117,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         ShapeError,
         "smaller",
     ),
+    "table of none": (lambda: learn_encoding({"a": None}), DTypeError, r"X\['a'\] must be a list. Got None"),
     "table model, encoding": (lambda: TabularModel(ARRAY, (net(),)), DTypeError, "must be a TableEncoding"),
     "table model, networks": (
         lambda: TabularModel(learn_encoding({"a": [1.0, 2.0]}), ARRAY),
@@ -123,7 +135,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "extra must be a dict",
     ),
     "from_sklearn": (lambda: cp.from_sklearn(ARRAY), DTypeError, "Got ndarray"),
-    "from_keras": (lambda: cp.from_keras([nested(100)]), DTypeError, "must be arrays of numbers"),
+    "from_keras": (
+        lambda: cp.from_keras([nested(100)]),
+        ShapeError,
+        "array 0 of the weights is nested too deeply",
+    ),
     "check_network": (lambda: cp.check_network(ARRAY, ARRAY, ARRAY), DTypeError, "net must be a Network"),
     "diagnose": (lambda: cp.diagnose(ARRAY, ARRAY, ARRAY), DTypeError, "net must be a Network. Got ndarray"),
 }

@@ -12,6 +12,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ("schedules/over_time.py:Cosine.__post_init__", "self.growth > 1", "self.growth != 1"): (
         "growth is a whole number of at least 1: the line before has checked it"
     ),
+    ("costs/base.py:divide", "1.0", "0.5"): "this divides where y is 0",
+    ("costs/base.py:divide", "1.0", "1.5"): "this divides where y is 0",
+    ("costs/base.py:divide", "1.0", "-1.0"): "this divides where y is 0",
     ("costs/pairs.py:_times", "0.0", "0.5"): "this stands where y is 0, and is multiplied by y",
     ("costs/pairs.py:_times", "0.0", "1.0"): "this stands where y is 0, and is multiplied by y",
     ("costs/pairs.py:_times", "0.0", "-1.0"): "this stands where y is 0, and is multiplied by y",

@@ -190,8 +190,10 @@ def _block(draw: Any, wanted: Wanted, n: int, depth: int) -> tuple[Layer, int]:
         body, to = _chain(draw, wanted, n, depth - 1, 2)
         if draw(st.booleans()):
             return Residual([*body, _dense(draw, wanted, n)[0]]), n
-        around, _ = _dense(draw, wanted, to)
-        return Residual(body or [_dense(draw, wanted, to)[0]], shortcut=[around]), to
+        around, _ = _chain(draw, wanted, n, 0, 1)
+        return Residual(
+            body or [_dense(draw, wanted, to)[0]], shortcut=[*around, _dense(draw, wanted, to)[0]]
+        ), to
     count = draw(st.integers(1, 3))
     cut = count <= n and draw(st.booleans())
     inputs = _sizes(draw, n, count) if cut else [n] * count

@@ -58,7 +58,8 @@ def describe(spec: Any, cost: str | Cost | None, n_in: int | None, initializer: 
 
     Errors: `OptionError` and `DTypeError` for what describes no network; `UnknownNameError` for names.
     """
-    if isinstance(spec, Layer | str) or not isinstance(spec, Sequence | np.ndarray) or len(spec) == 0:
+    is_list = isinstance(spec, Sequence) or (isinstance(spec, np.ndarray) and spec.ndim == 1)
+    if isinstance(spec, Layer | str) or not is_list or len(spec) == 0:
         raise OptionError(f"layers must be a list of layers or of sizes such as [784, 30, 10]. Got {spec!r}.")
     n_in = None if n_in is None else as_whole("n_in", n_in, at_least=1)
     if all(isinstance(item, int | np.integer) for item in spec):

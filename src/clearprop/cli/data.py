@@ -39,6 +39,8 @@ class Source:
     target: str | None = None
     task: str | None = None
     drop: tuple[str, ...] = ()
+    as_text: tuple[str, ...] = ()
+    """Columns of a table to take as they are written: what a model knows by levels."""
 
     @property
     def stem(self) -> str:
@@ -119,7 +121,7 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _load_table(source: Source, output: Output) -> Dataset:
-    options: dict[str, Any] = {"target": source.target, "drop": source.drop}
+    options: dict[str, Any] = {"target": source.target, "drop": source.drop, "as_text": source.as_text}
     dataset = read_table_file(source.name, task=source.task, **options)
     if source.task is not None or dataset.class_names is not None:
         return dataset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from clearprop.arrays import Array
 from clearprop.cli.data import Source, fingerprint, load_source, split_off
 from clearprop.cli.measure import class_names
 from clearprop.cli.output import Output
-from clearprop.cli.tables import TableDataset, encode_rows, is_table, read_rows
+from clearprop.cli.tables import TableDataset, encode_rows, is_table, levelled, read_rows
 from clearprop.datasets import Dataset
 from clearprop.datasets.files import require_file
 from clearprop.datasets.tables import read_columns
 from clearprop.errors import DataError, FileFormatError, OptionError, did_you_mean
 from clearprop.network import Network
 from clearprop.tabular import KEY, Table, read
+from clearprop.tabular.texts import common_form
 
 __all__ = ["PARTS", "Examples", "about_data", "labelled", "trained_on", "unlabelled"]
 
@@ -101,7 +103,8 @@ def _array_rows(network: Network, path: Path) -> Array:
 
 
 def _rows_of(network: Network, path: Path, source: Source) -> Array:
-    table, wanted = read_rows(path, source.drop), about_data(network).get("feature_names") or ()
+    table = read_rows(path, source.drop, levelled(network))
+    wanted = about_data(network).get("feature_names") or ()
     if wanted:
         table = Table(tuple(table.column(name, str(path)) for name in wanted), table.n)
     return np.asarray(encode_rows(network, table, where=str(path)))
@@ -137,7 +140,8 @@ def _dataset(network: Network, source: Source, output: Output) -> Dataset:
                 hint = did_you_mean(name, columns)
                 raise DataError(f"{path} has no column {name!r}, which the model needs.{hint}")
         drop = tuple(name for name in columns if name not in wanted and name != target)
-    dataset = load_source(Source(source.name, None, target, source.task or task, drop), output)
+    found = Source(source.name, None, target, source.task or task, drop, levelled(network))
+    dataset = load_source(found, output)
     return _in_order(dataset, wanted) if wanted else dataset
 
 
@@ -192,14 +196,24 @@ def _in_model_words(network: Network, dataset: Dataset, y: Array) -> Array:
         raise DataError(
             f"the model predicts the classes {_some(names)}; the targets of {dataset.name!r} are numbers."
         )
-    unknown = [name for name in dataset.class_names if name not in names]
+    places = _places(dataset.class_names, names)
+    unknown = [name for name in dataset.class_names if name not in places]
     if unknown:
         raise DataError(
             f"{dataset.name!r} holds the class {unknown[0]!r}, which the model does not know. "
             f"Its classes: {_some(names)}."
         )
-    labels = np.asarray(targets.classes)[[names.index(name) for name in dataset.class_names]]
+    labels = np.asarray(targets.classes)[[places[name] for name in dataset.class_names]]
     return np.asarray(labels[y])
+
+
+def _places(given: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    """Return the place among names of each class given: as it is written, else as what means the same."""
+    common: dict[str, int] = {}
+    for place, name in enumerate(names):
+        common.setdefault(common_form(name), place)
+    alike = {name: common[common_form(name)] for name in given if common_form(name) in common}
+    return alike | {name: names.index(name) for name in given if name in names}
 
 
 def _some(names: tuple[str, ...]) -> str:

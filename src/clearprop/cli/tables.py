@@ -15,7 +15,7 @@ from clearprop.datasets import Dataset
 from clearprop.datasets.tables import TABLE_SUFFIXES, read_frame, read_target
 from clearprop.errors import DataError
 from clearprop.network import Network
-from clearprop.tabular import KEY, Column, Table, TableEncoding, TabularModel, learn_encoding, read
+from clearprop.tabular import KEY, Category, Column, Table, TableEncoding, TabularModel, learn_encoding, read
 
 __all__ = [
     "TableDataset",
@@ -23,9 +23,12 @@ __all__ = [
     "encoded",
     "in_own_units",
     "is_table",
+    "levelled",
     "read_rows",
     "read_table_file",
 ]
+
+_TRUTH = ("False", "True")
 
 
 def is_table(source: str | Path) -> bool:
@@ -49,7 +52,7 @@ class TableDataset(Dataset):
     kinds: tuple[str, ...] = ()
     """Of each column: "number", "date" or "text"."""
     levels: tuple[tuple[str, ...], ...] = ()
-    """Of each column of text, all that occur; () for others."""
+    """Of each column of text, all that occur; of truth values "False" and "True"; () for others."""
 
     def table(self, X: Array) -> Table:
         """Return rows of X as the table that they stand for."""
@@ -58,18 +61,24 @@ class TableDataset(Dataset):
 
 
 def read_table_file(
-    path: str | Path, target: str | None, *, task: str | None = None, drop: Sequence[str] = ()
+    path: str | Path,
+    target: str | None,
+    *,
+    task: str | None = None,
+    drop: Sequence[str] = (),
+    as_text: Sequence[str] = (),
 ) -> TableDataset:
     """Return a table as a data set: its columns of any kind, and the target.
 
+    as_text: columns to take as they are written, whatever they hold.
     Errors: those of `clearprop.datasets.read_table` but for gaps and words, which are no mistake here, and of
     `clearprop.tabular.read`.
     """
     path = Path(path).expanduser()
-    frame = read_frame(path, target, task, drop)
+    frame = read_frame(path, target, task, drop, as_text)
     y, class_names = read_target(frame, str(target), path, task)
     features = [name for name in frame.columns if name != target and name not in drop]
-    table = read(frame[features], str(path))
+    table = read(frame[features], str(path), [name for name in as_text if name in features])
     coded = [_coded(column) for column in table.columns]
     kind = "real target" if class_names is None else f"{len(class_names)} classes"
     return TableDataset(
@@ -87,11 +96,19 @@ def read_table_file(
     )
 
 
-def read_rows(path: str | Path, drop: Sequence[str] = ()) -> Table:
-    """Return the columns of a table without a target."""
+def read_rows(path: str | Path, drop: Sequence[str] = (), as_text: Sequence[str] = ()) -> Table:
+    """Return the columns of a table without a target. as_text: as of `read_table_file`."""
     path = Path(path).expanduser()
-    frame = read_frame(path)
-    return read(frame, str(path)).without(drop)
+    frame = read_frame(path, as_text=as_text)
+    return read(frame, str(path), [name for name in as_text if name in frame.columns]).without(drop)
+
+
+def levelled(network: Network) -> tuple[str, ...]:
+    """Return the columns that a table model knows by their levels, which must be read as they are written."""
+    if KEY not in network.extra:
+        return ()
+    encoding = TabularModel.of_network(network).encoding
+    return tuple(column.name for column in encoding.columns if isinstance(column, Category))
 
 
 def encoded(dataset: Dataset, dtype: str) -> tuple[Dataset, TableEncoding | None]:
@@ -161,7 +178,7 @@ def _numbers(column: Column, where: str) -> Array:
 def _coded(column: Column) -> tuple[Array, tuple[str, ...]]:
     """Return one number for each value, NaN for none, and the texts that they are places of."""
     if column.kind == "number":
-        return column.values, ()
+        return column.values, _TRUTH if column.is_truth else ()
     codes = np.full(len(column.values), np.nan)
     there = ~column.missing
     if column.kind == "date":
@@ -172,12 +189,20 @@ def _coded(column: Column) -> tuple[Array, tuple[str, ...]]:
 
 
 def _decoded(name: str, kind: str, levels: tuple[str, ...], codes: Array) -> Column:
-    if kind == "number":
-        return Column(name, kind, np.asarray(codes, np.float64))
     there = ~np.isnan(codes)
+    if kind == "number":
+        written = _truths(codes, there) if levels == _TRUTH else None
+        return Column(name, kind, np.asarray(codes, np.float64), written)
     whole = np.where(there, codes, 0).astype(np.int64)
     if kind == "date":
         return Column(name, kind, np.where(there, whole.astype("datetime64[s]"), np.datetime64("NaT", "s")))
     texts = np.full(len(codes), None, object)
     texts[there] = np.array(levels, object)[whole[there]]
     return Column(name, kind, texts)
+
+
+def _truths(codes: Array, there: Array) -> Array:
+    """Return truth values as objects, None where there is none."""
+    found = np.full(len(codes), None, object)
+    found[there] = codes[there] == 1
+    return found

@@ -83,23 +83,32 @@ def read_columns(path: str | Path) -> list[str]:
 
 
 _NO_TARGET = object()
+_TRUTH = frozenset({"true", "false"})
 
 
 def read_frame(
-    path: Path, target: Any = _NO_TARGET, task: str | None = None, drop: Sequence[str] = ()
+    path: Path,
+    target: Any = _NO_TARGET,
+    task: str | None = None,
+    drop: Sequence[str] = (),
+    as_text: Sequence[str] = (),
 ) -> Any:
     """Return the pandas frame of a table whose columns have text for names, with at least one row.
 
-    target, task, drop: checked as `read_table` says, where a target is given at all.
+    target, task, drop: checked as `read_table` says, where a target is given at all. as_text: columns whose
+    cells are wanted as a text file has them; so is a target of classes.
     """
     if task is not None:
         as_choice("task", task, ("classification", "regression"))
-    frame = _read(path)
+    exact = (*as_text, target) if task == "classification" else tuple(as_text)
+    frame = _read(path, exact)
     frame.columns = columns = [str(name) for name in frame.columns]
     if target is not _NO_TARGET:
         _check_columns(columns, target, drop, path)
     if len(frame) == 0:
         raise DataError(f"{path} has a header but no rows")
+    if target is not _NO_TARGET and task is None and frame[target].dtype == bool and target not in exact:
+        return read_frame(path, target, "classification", drop, as_text)
     return frame
 
 
@@ -121,9 +130,9 @@ def read_target(
     return _target(_scan(frame[target]), target, path, task)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, as_text: Sequence[str] = ()) -> Any:
     require_file(path)
-    return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
+    return _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path, as_text)
 
 
 class _Column(NamedTuple):
@@ -131,7 +140,7 @@ class _Column(NamedTuple):
     numbers: NDArray[np.float64]  # NaN where a cell is missing or no number
     missing: int | None  # the first row without a value
     text: int | None  # the first row with something that is not a number
-    boolean: bool
+    boolean: bool  # truth values, or the words for them
 
 
 def _scan(column: Any) -> _Column:
@@ -151,7 +160,8 @@ def _scan(column: Any) -> _Column:
         return _Column(values, numbers, _first(blank), None, boolean)
     # Among numbers "NA" or "?" is a gap; among words it is a name like any other.
     text = _first(~np.array(missing, bool)) if text is None else text
-    return _Column(values, numbers, _first(missing), text, boolean)
+    said = {str(value).lower() for value, gap in zip(values, missing, strict=True) if not gap}
+    return _Column(values, numbers, _first(missing), text, boolean or (bool(said) and said <= _TRUTH))
 
 
 def _number(value: Any) -> float:
@@ -189,11 +199,20 @@ def _target(
     _refuse_gaps(column, name, path)
     if column.text is None and not column.boolean:
         labels, y = np.unique(column.numbers, return_inverse=True)
-        names = tuple(str(int(v)) if v.is_integer() else repr(v) for v in labels.tolist())
+        plain = [str(int(v)) if v.is_integer() else repr(v) for v in labels.tolist()]
     else:
-        texts, y = np.unique(np.array([str(value) for value in column.values]), return_inverse=True)
-        names = tuple(texts.tolist())
-    return y.astype(np.int64), names
+        texts = [str(value).title() if column.boolean else str(value) for value in column.values]
+        labels, y = np.unique(np.array(texts), return_inverse=True)
+        plain = labels.tolist()
+    return y.astype(np.int64), _as_written(plain, y, column.values)
+
+
+def _as_written(plain: Sequence[str], y: NDArray[Any], values: Sequence[Any]) -> tuple[str, ...]:
+    """Return what classes are called: as text has it, where all rows of a class are written in one way."""
+    forms: list[set[str]] = [set() for _ in plain]
+    for k, value in zip(y.tolist(), values, strict=True):
+        forms[k].add(value.strip() if isinstance(value, str) else plain[k])
+    return tuple(form.pop() if len(form) == 1 else name for form, name in zip(forms, plain, strict=True))
 
 
 def _refuse_gaps(column: _Column, name: str, path: Path) -> None:
@@ -224,7 +243,7 @@ def _read_parquet(path: Path) -> Any:
         raise FileFormatError(f"{path} is a damaged Parquet file: {_one_line(error)}") from None
 
 
-def _read_text(path: Path) -> Any:
+def _read_text(path: Path, as_text: Sequence[str]) -> Any:
     if not path.name.lower().endswith(TABLE_SUFFIXES):
         raise FileFormatError(f"{path} is no table that can be read; known endings: {one_of(TABLE_SUFFIXES)}")
     separator = _separator(path)
@@ -233,6 +252,7 @@ def _read_text(path: Path) -> Any:
     # From 3.1 pandas always reads numbers exactly, and warns if asked to.
     old = tuple(int(part) for part in pandas.__version__.split(".")[:2]) < (3, 1)
     exact = {"float_precision": "round_trip"} if old else {}
+    written = dict.fromkeys(as_text, str)
     try:
         with open_binary(path) as file:
             header = pandas.read_csv(file, header=None, nrows=1, dtype=str, **options).iloc[0].tolist()
@@ -240,7 +260,7 @@ def _read_text(path: Path) -> Any:
         with open_binary(path) as file, warnings.catch_warnings():
             warnings.simplefilter("error", pandas.errors.ParserWarning)  # it would drop a column
             return pandas.read_csv(
-                file, na_values=[""], index_col=False, low_memory=False, **exact, **options
+                file, na_values=[""], index_col=False, low_memory=False, dtype=written, **exact, **options
             )
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None

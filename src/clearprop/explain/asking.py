@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clearprop.checks import as_array
 from clearprop.errors import (
     DataError,
     DTypeError,
@@ -214,12 +215,12 @@ def _n_examples(x: Any) -> int | None:
 def _row(x: Any) -> Any:
     if isinstance(x, tuple) and any(np.ndim(part) for part in x):
         return tuple(_row(part) for part in x)
-    given = x if hasattr(x, "ndim") else np.asarray(x)
+    given = x if hasattr(x, "ndim") else as_array("x", x)
     return np.asanyarray(given)[None] if given.ndim < 2 else x  # a masked array stays one: it is refused
 
 
 def _target(network: Network, y: Any) -> Any:
-    given = y if hasattr(y, "ndim") else np.asarray(y)
+    given = y if hasattr(y, "ndim") else as_array("y", y)
     if given.ndim < 2 and given.size == 1 and _is_output(network, given):
         return np.asanyarray(given).reshape(1, 1)
     if given.ndim == 0 or (given.ndim == 1 and len(given) > 1):

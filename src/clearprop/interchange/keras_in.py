@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_array
 from clearprop.errors import DTypeError, OptionError, UnsupportedError, one_of
 from clearprop.interchange.keras_files import KerasLayer, chain_of, read_keras, read_weights
 from clearprop.interchange.pieces import Piece, assemble, from_arrays, teach_labels
@@ -87,18 +88,11 @@ def _read(source: Any) -> tuple[list[KerasLayer], bool]:
         weights = {layer.name: layer.get_weights() for layer in source.layers}
         return chain_of(config, weights), True
     if isinstance(source, Sequence):
-        return list(_bare(_arrays(source))), False
+        return list(_bare([as_array(f"array {i} of the weights", a) for i, a in enumerate(source)])), False
     raise DTypeError(
         "from_keras reads a Keras model, the path of a .keras or .weights.h5 file, or a list of arrays. "
         f"Got {source!r}."
     )
-
-
-def _arrays(source: Sequence[Any]) -> list[Array]:
-    try:
-        return [np.asarray(array) for array in source]
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise DTypeError(f"the weights must be arrays of numbers: {error}") from None
 
 
 def _check_one_kind(found: Sequence[KerasLayer], source: Any) -> None:

@@ -77,18 +77,12 @@ def from_sklearn(model: Any) -> Network:
     kind = _kind(mlp)
     if not hasattr(mlp, "coefs_"):
         raise NotInitializedError(f"this {kind} has not been fitted. Call its fit first.")
-    network = _as_fitted(mlp) if hasattr(mlp, "network_") else _network_of(mlp)
+    network = mlp.as_network() if hasattr(mlp, "as_network") else _network_of(mlp)
     network.preprocessing = _scaling(scalers)
     network.penalty = Penalty(l2=float(mlp.alpha), divide_by="batch")
     names = getattr(steps[0], "feature_names_in_", None)
     if names is not None:
         network.extra = {"data": {"feature_names": [str(name) for name in names]}}
-    return network
-
-
-def _as_fitted(mlp: Any) -> Network:
-    """Return a copy of the network in one of clearprop's own, which may have any layers and any cost."""
-    network: Network = mlp._synced().copy()
     return network
 
 
@@ -106,7 +100,7 @@ def _network_of(mlp: Any) -> Network:
 def _kind(mlp: Any) -> str:
     for cls in type(mlp).__mro__:
         known = cls.__name__ in ("MLPClassifier", "MLPRegressor")
-        if known and (cls.__module__.startswith("sklearn.neural_network") or hasattr(cls, "_synced")):
+        if known and (cls.__module__.startswith("sklearn.neural_network") or hasattr(cls, "as_network")):
             return cls.__name__
     raise DTypeError(
         f"from_sklearn reads an MLPClassifier or MLPRegressor, or a Pipeline that ends in one. "

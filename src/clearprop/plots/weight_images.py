@@ -84,7 +84,7 @@ def weights_data(
 def _neurons(neurons: Any, n_out: int, most: int, address: str, layers: str) -> tuple[int, ...]:
     if neurons is None:
         return tuple(range(min(n_out, most)))
-    wanted = [neurons] if isinstance(neurons, int | np.integer) else list(neurons)
+    wanted = [neurons] if isinstance(neurons, int | np.integer) else as_items("neurons", neurons)
     chosen = tuple(as_whole("neurons", j, at_least=0) for j in wanted)
     for j in chosen:
         if j >= n_out:

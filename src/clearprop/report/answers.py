@@ -29,7 +29,7 @@ _COLUMNS = 10
 _MOST_LABELS = 30
 _ABOVE, _SIDE_BY_SIDE = 11, 12  # characters above an image, of one name and of two
 _GRID = 240
-_ZERO = "#6E7781"  # still read with ease on white, unlike the lighter greys
+_NOTHING = "#656D76"  # a count of 0: less than the others catch the eye, and is read all the same
 _SMALL_MISTAKE = 0.02  # of a row: a lone mistake of less is not painted in the darkest colour
 
 
@@ -164,10 +164,25 @@ def _cell_colours(shares: Array) -> Array:
 
 
 def _write_counts(axes: Any, counts: Array, shares: Array) -> None:
-    shades = _cell_shades(shares)
+    colours = _cell_colours(shares)
     for t, p in np.ndindex(*counts.shape):
-        colour = "white" if shades[t, p] > 0.6 else INK if counts[t, p] else _ZERO
-        axes.text(p, t, f"{counts[t, p]}", ha="center", va="center", color=colour, fontsize=9)
+        ink = (
+            max(("#000000", "#FFFFFF"), key=lambda c: _contrast(c, colours[t, p]))
+            if counts[t, p]
+            else _NOTHING
+        )
+        axes.text(p, t, f"{counts[t, p]}", ha="center", va="center", color=ink, fontsize=9)
+
+
+def _contrast(text: str, ground: Array) -> float:
+    """Return how far two colours are apart in light, from 1 to 21 (WCAG 2.1); 4.5 is easily read."""
+    darker, lighter = sorted((_light(np.array(blend(text, 1.0))), _light(ground)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _light(colour: Array) -> float:
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
 def confidence(true: Array, predicted: Array, sure: Array) -> Picture:

@@ -17,9 +17,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from clearprop.arrays import Array
-from clearprop.checks import as_number
+from clearprop.checks import as_array, as_number
 from clearprop.costs import Cost
-from clearprop.errors import OptionError, one_of
+from clearprop.errors import OptionError, ShapeError, one_of
 from clearprop.sklearn.base import BaseMLP, has_partial_fit
 from clearprop.sklearn.classes import (
     LOSSES,
@@ -318,12 +318,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._label_binarizer.inverse_transform(a.ravel() if self.n_outputs_ == 1 else a)  # type: ignore[no-any-return]
 
     def _validation_targets(self, given: Any) -> Array:
-        y = np.asarray(given)
-        if y.ndim == 1:
-            unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()), key=str)
-            if unknown:
-                known = one_of(self.classes_.tolist())
-                raise OptionError(f"y_val must hold classes of y, which are {known}. Got {unknown[0]!r}.")
+        y = as_array("y_val", given)
+        several = self._label_binarizer.y_type_.startswith("multilabel")
+        if not several and y.ndim == 2 and y.shape[1] == 1:
+            y = y.ravel()
+        if y.ndim != 1 + several or (several and y.shape[1] != self.n_outputs_):
+            raise ShapeError(f"y_val must have the shape of y, save for its rows. Got the shape {y.shape}.")
+        known = [0, 1] if several else self.classes_.tolist()
+        unknown = [label for label in y.ravel().tolist() if not _is_among(label, known)][:1]
+        if unknown:
+            raise OptionError(f"y_val must hold classes of y, which are {one_of(known)}. Got {unknown[0]!r}.")
         return y
 
     def _held_targets(self, y: Array) -> Array:
@@ -333,13 +337,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self.class_weight is None:
             return weights
         if not isinstance(self.class_weight, str):
-            given = [
+            for label, weight in self.class_weight.items():
                 as_number(f"class_weight[{label!r}]", weight, at_least=0)
-                for label, weight in self.class_weight.items()
-            ]
-            if not any(given):
-                raise OptionError(f"class_weight must hold a number > 0. Got {self.class_weight!r}.")
         of_class = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(y))
+        if not of_class.any():
+            raise OptionError(
+                f"class_weight must leave a class of y a weight > 0. Got {self.class_weight!r}."
+            )
         return (of_class if weights is None else weights * of_class).astype(dtype)  # type: ignore[no-any-return]
 
     def _score(self, X: Any, y: Array, sample_weight: Array | None) -> float:
@@ -352,3 +356,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _is_among(label: Any, known: Sequence[Any]) -> bool:
+    try:
+        return label in known
+    except ValueError:  # a label that is an array
+        return False

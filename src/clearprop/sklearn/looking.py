@@ -34,6 +34,13 @@ class Looking:
     _as_dtype: Callable[[Any], Any]
     predict: Callable[[Any], Array]
 
+    def as_network(self) -> Network:
+        """Return a copy of the fitted network, with what now stands in `coefs_` and `intercepts_`.
+
+        Errors: `NotFittedError` before fit.
+        """
+        return self._synced_for_use().copy()
+
     def embed(self, X: Any, layer: int | str | None = None) -> Array:
         """Return the activations of a layer for each row of X, (n, n_out of that layer): features.
 

@@ -16,6 +16,7 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.errors import DataError, DTypeError, FileFormatError, OptionError
 from clearprop.tabular.reading import Column, as_levels
+from clearprop.tabular.texts import common_form
 
 __all__ = ["Category", "Date", "Description", "Ignored", "Number", "described"]
 
@@ -26,8 +27,7 @@ _PERIOD = 10.0  # of the slowest wave: longer than the range of scaled numbers, 
 
 _MOST_WAVES = 1024
 
-TRUTH = {"false": 0.0, "true": 1.0}
-"""What truth values are as numbers, and how text writes them, in any case."""
+_TRUTH = {"false": 0.0, "true": 1.0}  # in any case
 
 _PARTS: dict[str, int] = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
 
@@ -99,12 +99,16 @@ class Number(Description):
     """How many frequencies there are a cosine and a sine of; 0 for none."""
     missing: bool = False
     """Whether there is an input that tells missing values."""
+    truth: bool = False
+    """Whether training had truth values there: the words "true" and "false" are such, in any case."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check(self, self.scale > 0, "scale is not above 0")
         _check(self, 0 <= self.waves <= _MOST_WAVES, "its waves are out of range")
-        _check(self, all(map(math.isfinite, (self.center, self.scale, *self.edges))), "a number is infinite")
+        _check(
+            self, all(map(math.isfinite, (self.center, self.scale, *self.edges))), "a number is not finite"
+        )
         _check(
             self, all(a < b for a, b in zip(self.edges, self.edges[1:], strict=False)), "edges not in order"
         )
@@ -119,14 +123,15 @@ class Number(Description):
 
     def encode(self, column: Column, out: Array, where: str) -> None:
         """Write the inputs of all rows into out, (n, number of names)."""
-        self.encode_values(_numbers_of(column, where), out)
+        self.encode_values(_numbers_of(column, self.truth, where), out)
 
     def encode_values(self, values: Array, out: Array) -> None:
         """Write the inputs of float64 values, NaN where missing, into out."""
         gaps = np.isnan(values)
         x = np.where(gaps, self.center, values)
-        with np.errstate(over="ignore"):  # infinities are clipped
-            z = np.clip((x - self.center) / self.scale, -1e100, 1e100)  # its square stays finite
+        with np.errstate(over="ignore"):  # what is beyond float64 is clipped with what is merely large
+            z = (x - self.center) / self.scale
+        z = np.clip(z, -1e100, 1e100)  # its square stays finite
         u = z / np.sqrt(1.0 + (z / CLIP) ** 2)
         out[:, 0] = u
         if len(self.edges) > 1:
@@ -188,20 +193,16 @@ class Category(Description):
     def encode(self, column: Column, out: Array, where: str) -> None:
         """Write the inputs of all rows into out, (n, number of names)."""
         texts = as_levels(column)
-        place = {level: j for j, level in enumerate(self.levels)}
-        for level in self.levels:
-            if level.lower() in TRUTH:  # a truth value is one level, however a table writes it
-                for form in (level.lower(), level.title(), level.upper()):
-                    place.setdefault(form, place[level])
         others = len(self.levels) if self.rare else -1
         gap = len(self.levels) + self.rare if self.missing else -1
-        chosen = np.array([gap if t is None else place.get(t, others) for t in texts], np.intp)
+        places = _by_text(dict(zip(self.levels, range(len(self.levels)), strict=True)), texts, others)
+        chosen = np.array([gap if t is None else places[t] for t in texts], np.intp)
         out[:] = 0
         has_place = np.flatnonzero(chosen >= 0)
         out[has_place, chosen[has_place]] = 1
         if self.known:
-            seen = dict(zip(self.known, self.frequencies, strict=True))
-            out[:, -1] = [seen.get(t, 0.0) for t in texts]
+            shares = _by_text(dict(zip(self.known, self.frequencies, strict=True)), texts, 0.0)
+            out[:, -1] = [0.0 if t is None else shares[t] for t in texts]
 
 
 @dataclass(frozen=True)
@@ -324,28 +325,39 @@ def _check(thing: Description, holds: bool, problem: str) -> None:
 # Columns as what the description expects ------------------------------------------------------------
 
 
-def _numbers_of(column: Column, where: str) -> Array:
+def _by_text(of_level: dict[str, Any], texts: Array, other: Any) -> dict[str, Any]:
+    """Return what belongs to each text: that of the level written so, else of one that means the same."""
+    common: dict[str, Any] = {}
+    for level, value in of_level.items():
+        common.setdefault(common_form(level), value)
+    distinct = {text for text in texts if text is not None}
+    return {t: of_level[t] if t in of_level else common.get(common_form(t), other) for t in distinct}
+
+
+def _numbers_of(column: Column, truth: bool, where: str) -> Array:
     if column.kind == "number":
         return column.values
-    words = [None if text is None else text.lower() for text in as_levels(column)]
-    if column.kind == "text" and {word for word in words if word is not None} <= TRUTH.keys():
-        return np.array([np.nan if word is None else TRUTH[word] for word in words])
-    return np.full(len(column.values), np.nan) if _is_empty(column, "numbers", where) else column.values
+    if truth and column.kind == "text":
+        words = [None if text is None else text.lower() for text in column.values]
+        if {word for word in words if word is not None} <= _TRUTH.keys():
+            return np.array([np.nan if word is None else _TRUTH[word] for word in words])
+    _check_empty(column, "numbers", where)
+    return np.full(len(column.values), np.nan)
 
 
 def dates_of(column: Column, where: str) -> Array:
     """Return a column's dates, datetime64[s]. Errors: `DataError` for what holds something else."""
     if column.kind == "date":
         return column.values
-    _is_empty(column, "dates", where)
+    _check_empty(column, "dates", where)
     return np.full(len(column.values), np.datetime64("NaT", "s"))
 
 
-def _is_empty(column: Column, wanted: str, where: str) -> bool:
-    """Return True for a column without any value; raise `DataError` for one of the wrong kind."""
+def _check_empty(column: Column, wanted: str, where: str) -> None:
+    """Raise `DataError` for a column of the wrong kind, unless it has no value at all."""
     there = np.flatnonzero(~column.missing)
     if not len(there):
-        return True
+        return
     raise DataError(
         f"{where}: column {column.name!r} holds {column.values[there[0]]!s} in data row "
         f"{column.first + there[0] + 1}; the model was trained on {wanted} there. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -204,7 +204,9 @@ def _describe(column: Column, bins: int, options: EncodingOptions) -> Descriptio
         return _category(column, bool(gaps.any()), options)
     if column.kind == "date":
         return _date(column, bool(gaps.any()), bins)
-    return _number(column.name, column.values[~gaps], bool(gaps.any()), bins, options.waves)
+    values = column.values[~gaps]
+    found = _number(column.name, values, bool(gaps.any()), bins, options.waves)
+    return replace(found, truth=True) if isinstance(found, Number) and column.is_truth else found
 
 
 def _number(name: str, values: Array, missing: bool, bins: int, waves: int = 0) -> Description:

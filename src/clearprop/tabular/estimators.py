@@ -21,7 +21,8 @@ from clearprop.errors import (
 )
 from clearprop.tabular.encoding import EncodingOptions, learn_encoding
 from clearprop.tabular.model import TabularModel
-from clearprop.tabular.reading import Table, is_gap, read
+from clearprop.tabular.reading import Table, read
+from clearprop.tabular.targets import as_labels, as_numbers
 from clearprop.tabular.training import (
     Recipe,
     Trained,
@@ -45,9 +46,6 @@ except ImportError:
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
 _AUTO = "auto"
-
-_LARGEST = 1e37
-"""The largest number of a target: float32 ends at 3.4e38, and a sum of the outputs needs room."""
 
 
 class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
@@ -107,8 +105,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, classes: tuple[Any, ...] | None) -> Trained:
         table = read(X, "X", _listed(self.categorical))
-        if table.n != len(y):
-            raise ShapeError(f"X has {table.n} rows and y {len(y)}. They must agree.")
+        _check_rows(table.n, y)
         seed = _seed(self.random_state)
         recipe = self._recipe()
         fraction = as_number("validation_fraction", self.validation_fraction, at_least=0, below=1)
@@ -265,7 +262,7 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn the encoding of X and train the members. y: labels (n,) of any type."""
-        labels = _labels(y)
+        labels = as_labels(y)
         classes = np.unique(labels)
         if len(classes) < 2:
             raise DataError(f"y holds one class only, {classes.tolist()[0]!r}: there is nothing to learn.")
@@ -277,6 +274,12 @@ class TabularClassifier(ClassifierMixin, _TabularEstimator):  # type: ignore[mis
         """Return the probability of each class, (rows, classes), in the order of `classes_`."""
         check_is_fitted(self, "model_")
         return self.model_.predict_proba(X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows whose label is predicted, or of their weight. y: labels of any type."""
+        predicted, labels = self.predict(X), as_labels(y)
+        _check_rows(len(predicted), labels)
+        return float(np.average(predicted == labels, weights=sample_weight))
 
     @property
     def temperature_(self) -> float:
@@ -305,7 +308,7 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn the encoding of X and train the members. y: numbers (n,) or (n, k)."""
-        self._fit(X, _numbers(y), sample_weight, None)
+        self._fit(X, as_numbers(y), sample_weight, None)
         return self
 
 
@@ -313,38 +316,9 @@ def _listed(categorical: Any) -> tuple[str | int, ...]:
     return EncodingOptions(categorical=categorical).categorical
 
 
-def _labels(y: Any) -> Array:
-    labels = np.asarray(y)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not len(labels):
-        raise ShapeError(f"y has shape {labels.shape}; labels are (n,), one for each row.")
-    given = labels.tolist()
-    gaps = [i for i, label in enumerate(given) if is_gap(label)]
-    if gaps:
-        raise DataError(f"y has no label in row {gaps[0]}. Leave out such rows.")
-    if labels.dtype == object:  # whole numbers and truth values stay what they are, all else is text
-        whole = all(type(label) is int for label in given) or all(type(label) is bool for label in given)
-        labels = np.array(given) if whole else labels.astype(str)
-    return labels
-
-
-def _numbers(y: Any) -> Array:
-    if np.asarray(y).dtype.kind in "mMc":
-        raise DTypeError(f"y holds {np.asarray(y).dtype}. Give real numbers, such as days since a date.")
-    try:
-        values = np.asarray(y, np.float64)
-    except (TypeError, ValueError):
-        raise DTypeError("y holds what is no number. For labels there is TabularClassifier.") from None
-    if values.ndim not in (1, 2) or not values.size:
-        raise ShapeError(f"y has shape {values.shape}; it must be (n,) or (n, k).")
-    wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-    if len(wrong):
-        raise DataError(f"y is NaN or infinite in row {wrong[0]}. Leave out such rows.")
-    large = np.flatnonzero((np.abs(values) > _LARGEST).reshape(len(values), -1).any(axis=1))
-    if len(large):
-        raise DataError(f"y is beyond ±{_LARGEST:g} in row {large[0]}. Give it in a larger unit.")
-    return values
+def _check_rows(n: int, y: Array) -> None:
+    if n != len(y):
+        raise ShapeError(f"X has {n} rows and y {len(y)}. They must agree.")
 
 
 def _limits(y: Array) -> tuple[tuple[float, float], ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import numbers
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +14,12 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_items
 from clearprop.errors import DataError, DTypeError, ShapeError, did_you_mean, one_of
+from clearprop.tabular.texts import DATE, NUMBER, as_date, date_of, is_gap, texts_of
 
-__all__ = ["MISSING_WORDS", "Column", "Table", "as_levels", "is_gap", "read"]
+__all__ = ["Column", "Table", "as_levels", "read"]
 
-MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
-"""What stands for no value in a column of text, in any case."""
-
-_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?Z?)?")
 _MOST_NAMES = 20
 
 
@@ -38,8 +34,8 @@ class Column:
     name: str
     kind: str
     values: Array
-    texts: Array | None = None
-    """How numbers or dates were written, where they came as text or booleans; None where there is none."""
+    written: Array | None = None
+    """The values as they were given, of any dtype, where numbers or dates do not say it all; else None."""
     first: int = 0
     """Which row of the whole table its first one is, from 0, where it is a stretch of it."""
 
@@ -50,11 +46,18 @@ class Column:
             return np.array([value is None for value in self.values], bool)
         return np.isnat(self.values) if self.kind == "date" else np.isnan(self.values)
 
+    @property
+    def is_truth(self) -> bool:
+        """Whether its numbers were given as truth values."""
+        if self.kind != "number" or self.written is None or self.written.dtype == bool:
+            return self.kind == "number" and self.written is not None
+        return all(isinstance(value, bool | np.bool_) or is_gap(value) for value in self.written)
+
     def rows(self, chosen: Array | slice) -> Column:
         """Return some of the rows."""
-        texts = None if self.texts is None else self.texts[chosen]
+        written = None if self.written is None else self.written[chosen]
         first = self.first + (chosen.start or 0) if isinstance(chosen, slice) else 0
-        return Column(self.name, self.kind, self.values[chosen], texts, first)
+        return Column(self.name, self.kind, self.values[chosen], written, first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +176,9 @@ def _of_pandas(series: Any) -> Any:
         return _Texts(series.astype(object).tolist())
     if name.startswith("datetime64") and getattr(dtype, "tz", None) is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    if hasattr(dtype, "na_value") and dtype.kind in "biuf":  # pandas' own arrays with gaps, and Arrow's
+    if hasattr(dtype, "na_value") and dtype.kind == "b":  # pandas' own arrays with gaps, and Arrow's
+        return series.to_numpy(object, na_value=None) if series.isna().any() else series.to_numpy(bool)
+    if hasattr(dtype, "na_value") and dtype.kind in "iuf":
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
     return series.to_numpy()
 
@@ -229,8 +234,8 @@ def _rows_array(rows: Sequence[Any]) -> Array:
 def _plain(values: Any, where: str) -> Any:
     array = np.asarray(values) if hasattr(values, "__array__") else None
     if array is None:
-        array = np.empty(len(values), object)
-        array[:] = list(values)
+        items = as_items(where, values)
+        array = np.fromiter(items, object, len(items))
     if array.ndim != 1:
         raise ShapeError(f"{where} has shape {array.shape}; a column is (n,).")
     return array
@@ -244,29 +249,34 @@ class _Texts(list[Any]):
 
 
 def _column(name: str, given: Any, as_text: bool, where: str) -> Column:
-    if isinstance(given, _Texts) or as_text:
-        return Column(name, "text", _texts(list(given) if isinstance(given, _Texts) else given.tolist()))
+    if isinstance(given, _Texts) or (as_text and given.dtype.kind in "OSUT"):
+        return Column(name, "text", texts_of(list(given) if isinstance(given, _Texts) else given.tolist()))
+    column = _by_kind(name, given, where)
+    return Column(name, "text", as_levels(column)) if as_text else column
+
+
+def _by_kind(name: str, given: Any, where: str) -> Column:
     kind = given.dtype.kind
     if kind in "biuf":
-        texts = _texts(given.tolist()) if kind == "b" else None
-        return _numbers(name, given.astype(np.float64), where, texts)
+        keep = kind != "f" or given.dtype.itemsize < 8
+        return _numbers(name, given.astype(np.float64), where, given if keep else None)
     if kind == "M":
         return Column(name, "date", given.astype("datetime64[s]"))
     if kind == "m":
         return _numbers(name, _seconds(given), where)
     if kind not in "OSUT":
         raise DTypeError(f"{where}: column {name!r} holds {given.dtype}, which is no number, text or date.")
-    return _of_objects(name, given.tolist(), where)
+    return _of_objects(name, given, where)
 
 
-def _numbers(name: str, values: Array, where: str, texts: Array | None = None) -> Column:
+def _numbers(name: str, values: Array, where: str, written: Array | None = None) -> Column:
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise DataError(
             f"{where}: column {name!r} is infinite in data row {infinite[0] + 1}. Replace it, or "
             "leave the value out."
         )
-    return Column(name, "number", values, texts)
+    return Column(name, "number", values, written)
 
 
 def _seconds(spans: Array) -> Array:
@@ -274,21 +284,30 @@ def _seconds(spans: Array) -> Array:
     return np.asarray(seconds, np.float64)
 
 
-def _of_objects(name: str, values: list[Any], where: str) -> Column:
-    kinds = {_kind(value) for value in values} - {"gap"}
+def _of_objects(name: str, given: Array, where: str) -> Column:
+    values = given.tolist()
+    kinds = _kinds(values)
     if kinds == {"number"}:
-        texts = _texts(values) if any(isinstance(value, bool | np.bool_) for value in values) else None
-        return _numbers(name, _floats(values, name, where), where, texts)
+        return _numbers(name, _floats(values, name, where), where, given)
     if kinds == {"date"}:
-        return Column(name, "date", np.array([_as_date(value) for value in values], "datetime64[s]"))
-    texts = _texts(values)
+        return Column(name, "date", np.array([as_date(value) for value in values], "datetime64[s]"))
+    texts = texts_of(values)
     said = [text for text in texts if text is not None]
-    if kinds == {"text"} and said and all(_NUMBER.fullmatch(text) for text in said):
+    if kinds == {"text"} and said and all(NUMBER.fullmatch(text) for text in said):
         found = np.array([np.nan if text is None else float(text) for text in texts])
         return _numbers(name, found, where, texts)
-    if kinds == {"text"} and said and all(_DATE.fullmatch(text) for text in said):
+    if kinds == {"text"} and said and all(DATE.fullmatch(text) for text in said):
         return Column(name, "date", np.array([_date_of(text, name, where) for text in texts]), texts)
     return Column(name, "text", texts)
+
+
+def _kinds(values: list[Any]) -> set[str]:
+    """Return the kinds of values that occur besides gaps; one value of a type speaks for all of it."""
+    found = set()
+    for make in set(map(type, values)):
+        first = next((value for value in values if type(value) is make and not is_gap(value)), None)
+        found.add(_kind(first))
+    return found - {"gap"}
 
 
 def _kind(value: Any) -> str:
@@ -301,16 +320,11 @@ def _kind(value: Any) -> str:
     return "text" if isinstance(value, str | bytes) else "other"
 
 
-def is_gap(value: Any) -> bool:
-    """Whether a value is None or does not equal itself (NaN, NaT), or is pandas' NA."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float | np.floating | np.datetime64) and bool(value != value)
-
-
 def _floats(values: list[Any], name: str, where: str) -> Array:
     try:
-        return np.array([np.nan if is_gap(value) else float(value) for value in values])
+        return np.array(values, np.float64)
+    except TypeError:  # pandas' gaps are no numbers to NumPy
+        return _floats([np.nan if is_gap(value) else float(value) for value in values], name, where)
     except OverflowError:
         raise DataError(
             f"{where}: column {name!r} holds a number beyond 1.8e308, the largest of float64. Replace it, or "
@@ -318,44 +332,11 @@ def _floats(values: list[Any], name: str, where: str) -> Array:
         ) from None
 
 
-def _as_date(value: Any) -> np.datetime64:
-    if is_gap(value):
-        return np.datetime64("NaT", "s")
-    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
-    date: np.datetime64 = np.datetime64(value).astype("datetime64[s]")
-    return date
-
-
 def _date_of(text: str | None, name: str, where: str) -> np.datetime64:
     try:
-        return np.datetime64("NaT" if text is None else text.removesuffix("Z"), "s")
+        return np.datetime64("NaT", "s") if text is None else date_of(text)
     except ValueError:
         raise DataError(f"{where}: column {name!r} holds {text!r}, which is no date.") from None
-
-
-def _texts(values: list[Any]) -> Array:
-    """Return values as texts, None for those that are missing; whole numbers without a decimal point."""
-    found = np.empty(len(values), object)
-    known: dict[Any, str | None] = {}
-    for i, value in enumerate(values):
-        try:
-            key = (type(value), value)
-            if key not in known:
-                known[key] = _text(value)
-            found[i] = known[key]
-        except TypeError:  # not hashable
-            found[i] = _text(value)
-    return found
-
-
-def _text(value: Any) -> str | None:
-    if is_gap(value):
-        return None
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
-    text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
-    return None if text.lower() in MISSING_WORDS else text
 
 
 def as_levels(column: Column) -> Array:
@@ -366,6 +347,9 @@ def as_levels(column: Column) -> Array:
     >>> as_levels(Column("grade", "number", np.array([1.0, np.nan, 2.5]))).tolist()
     ['1', None, '2.5']
     """
-    if column.texts is not None:
-        return column.texts
-    return column.values if column.kind == "text" else _texts(column.values.tolist())
+    if column.kind == "text":
+        return column.values
+    given = column.values if column.written is None else column.written
+    if given.dtype.kind == "f" and given.dtype.itemsize < 8:
+        given = given.astype(str).astype(np.float64)  # 0.1 and not 0.10000000149
+    return texts_of(given.tolist())

@@ -42,6 +42,12 @@ class Callback:
 
     In every other hook they are current, and what is changed there counts, whatever this says.
     """
+    reads_slots: bool = True
+    """Whether a hook looks at ``run.slots``, such as Adam's m and v, or changes them.
+
+    False spares an engine that has its own the copying, and a run their memory; a class made from one that
+    says False, and that does look, says True again.
+    """
 
     def on_fit_begin(self, run: TrainingRun) -> None:
         """Do something before the first step, also of a run that goes on from a checkpoint."""
@@ -94,6 +100,8 @@ class EarlyStopping(Callback):
 
     `best` is the best value of the column, `best_epoch` its epoch.
     """
+
+    reads_slots = False
 
     def __init__(
         self,
@@ -156,6 +164,7 @@ class EarlyStopping(Callback):
         if self._improves(row[column], self._greater(run, column)):
             self.best, self.best_epoch = row[column], run.epoch
             if self.restore_best:
+                self._saved = None  # first, or two copies of the parameters lie in memory
                 self._saved = run.state.theta.copy(), run.state.buffers.copy()
         elif run.epoch - self.best_epoch >= self.patience:
             run.stop("early stopping")

@@ -79,7 +79,7 @@ class _Exchange:
 
     def __init__(self, run: TrainingRun, trainer: Trainer) -> None:
         self._run, self._trainer = run, trainer
-        self._with_slots = any(_may_change(c) for c in run.options.callbacks)
+        self._with_slots = any(c.reads_slots and _may_change(c) for c in run.options.callbacks)
         self._trainer_is_ahead = False
         self._loop_may_differ = True
         self._has_slots = False
@@ -211,6 +211,7 @@ class WholeRuns:
         if self._snapshot is None or self._snapshot.is_due(now):
             self._exchange.show()
             self._check_finite()
+            self._snapshot = None  # first, or two copies of the parameters lie in memory
             self._snapshot = LastFinite.take(self._run, now, slots=False)
         taken = self._steps(lot, at, tally)
         self._run.watch_time(time.perf_counter())
