@@ -604,9 +604,9 @@ def test_unusable_files_are_one_sentence_and_code_1(clearprop):
         "train empty.csv --target a": "empty.csv is empty",
         "train header.csv --target a": "header.csv has a header but no rows",
         "train gap.csv --target kind": "column 'kind' has no value in data row 3",
-        "train endless.csv --target kind": "column 'noise' is infinite in row 2",
+        "train endless.csv --target kind": "column 'noise' is infinite in data row 3",
         "train one.csv --target kind": "one.csv: the target holds one class only, 'rose'",
-        "train flat.csv --target kind": "the target is 3.5 in every example",
+        "train flat.csv --target kind": "flat.csv: the target 'kind' is 3.5 in every row",
         "train mnist --data nope.npz": "there is no file nope.npz",
         "train mnist --data text.npz": "text.npz is not an .npz file",
         "train mnist --data folder": "has neither train-images-idx3-ubyte",
@@ -701,7 +701,7 @@ def test_a_model_and_data_that_do_not_fit(clearprop, saved):
     refused(clearprop("evaluate", saved / "prices.safetensors", "moons"), 1, "predicts numbers")
     refused(clearprop("evaluate", model, table, "--part", "tset"), 2, "Did you mean 'test'?")
     refused(clearprop("predict", model, "rows.npy", "--part", "test"), 2, "--part")
-    refused(clearprop("predict", model, table, "--output", table), 1, "exists. Add --force")
+    refused(clearprop("predict", model, table, "--output", "other.csv"), 1, "exists. Add --force")
 
 
 def test_a_damaged_model_is_told(clearprop, saved):

@@ -97,7 +97,7 @@ def test_the_part_that_was_held_out_is_predicted(clearprop):
 def test_the_encoding_has_not_seen_the_test_part():
     guests()
     raw = split_off(load_source(Source("guests.csv", target="happy"), Output(False, True)), 0.2, 0)
-    _, encoding = encoded(raw)
+    _, encoding = encoded(raw, "float32")
     age = encoding.columns[1]
     seen = raw.X_train[:, 1]
     assert age.center == np.median(seen[~np.isnan(seen)])
@@ -123,7 +123,7 @@ def test_a_word_where_the_model_knows_numbers(clearprop):
     Path("odd.csv").write_text("meal,age,day\nsoup,old,2030-05-05\n")
     code, _, err = clearprop("predict", "guests.safetensors", "odd.csv")
     assert code == 1
-    assert "column 'age' holds old in row 0 (counted from 0); the model was trained on numbers there" in err
+    assert "column 'age' holds old in data row 1; the model was trained on numbers there" in err
     Path("less.csv").write_text("meal,aeg\nsoup,3\n")
     code, _, err = clearprop("predict", "guests.safetensors", "less.csv")
     assert code == 1
@@ -240,7 +240,7 @@ def test_columns_that_the_model_does_not_read_may_hold_anything(clearprop):
     Path("odd.csv").write_text("age,meal,day\n44,soup,2020-02-28\n30,soup,2020-02-30\n")
     code, _, err = clearprop("predict", "guests.safetensors", "odd.csv")
     assert code == 1
-    assert "column 'day' holds '2020-02-30' in row 1 (counted from 0), which is no date" in err
+    assert "column 'day' holds '2020-02-30' in data row 2, which is no date" in err
     code, _, err = clearprop("predict", "guests.safetensors", "odd.csv", "--drop", "day")
     assert code == 1
     assert "odd.csv has no column 'day', which the model needs" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 import subprocess
 import sys
@@ -229,6 +230,67 @@ def test_confusion_picture_takes_any_number_of_classes(n_classes):
     true = np.arange(n_classes)
     picture = report.confusion_picture(true, true[::-1], tuple(f"class {k}" for k in range(n_classes)))
     assert picture.width <= 800
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Every figure that is drawn, laid out, for what its parts say and where they lie."""
+    found = []
+    save = Figure.savefig
+
+    def saving(figure, *rest, **options):
+        save(figure, *rest, **options)
+        figure.draw_without_rendering()  # places at the figure's own resolution
+        found.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", saving)
+    return found
+
+
+def plane(names):
+    true = np.arange(120) % len(names)
+    X = np.random.default_rng(0).standard_normal((120, 2))
+    shares = np.eye(len(names))
+    return report.boundary(
+        X, true, true[::-1], lambda rows: shares[np.arange(len(rows)) // 2000 % len(names)], names, "ab"
+    )
+
+
+def inside(figure, part) -> bool:
+    box, room = part.get_window_extent(), figure.bbox
+    return room.x0 <= box.x0 and room.y0 <= box.y0 and box.x1 <= room.x1 and box.y1 <= room.y1
+
+
+def test_the_key_of_the_plane_leaves_out_classes_whose_colours_repeat(figures):
+    picture = plane([f"class {k}" for k in range(60)])
+    assert "Of 60 classes several share a colour." in picture.caption
+    plane([f"class {k}" for k in range(3)])
+    keys = [figure.axes[0].get_legend() for figure in figures]
+    said = [[text.get_text() for text in key.get_texts()] for key in keys]
+    assert said == [["mistaken"], ["class 0", "class 1", "class 2", "mistaken"]]
+    assert all(map(inside, figures, keys))
+
+
+def test_long_names_are_shortened_where_they_differ_least(figures):
+    names = ["a name of $300 " + "x" * 300 + end for end in "abc"]
+    plane(names)
+    true = np.arange(30) % 3
+    report.confusion_picture(true, true, names)
+    short = [f"a name o…xxxxxx{end}" for end in "abc"]
+    key, matrix = figures[0].axes[0].get_legend(), figures[1].axes[0]
+    assert [text.get_text() for text in key.get_texts()] == [*short, "mistaken"]
+    assert inside(figures[0], key)
+    assert [text.get_text() for text in matrix.get_yticklabels()] == short
+    parts = [*matrix.get_yticklabels(), *matrix.get_xticklabels(), matrix.xaxis.label, matrix.yaxis.label]
+    assert all(inside(figures[1], part) for part in parts)
+
+
+def test_long_names_above_images_stay_over_their_own(figures):
+    true = np.arange(20) % 2
+    names = ["a rather long name, first", "a rather long name, last"]
+    report.wrong_images(np.zeros((20, 4, 4)), true, 1 - true, np.ones(20), names)
+    boxes = [axes.title.get_window_extent() for axes in figures[0].axes[:10]]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_curves_name_what_was_held_out(history):

@@ -124,8 +124,8 @@ def test_numbers_and_their_texts_are_one_level() -> None:
         ([[1.0], [2.0, 3.0]], ShapeError, "different lengths"),
         ({}, ShapeError, "X has no columns"),
         ({"a": [1], "b": [1, 2]}, ShapeError, "column 'b' has 2 rows, 'a' has 1"),
-        ({"a": [1.0, np.inf]}, DataError, "column 'a' is infinite in row 1"),
-        ({"a": ["2024-13-01"]}, DataError, "'2024-13-01' in row 0 .*, which is no date. Correct it"),
+        ({"a": [1.0, np.inf]}, DataError, "column 'a' is infinite in data row 2"),
+        ({"a": ["2024-13-01"]}, DataError, "'2024-13-01' in data row 1, which is no date. Correct it"),
         ({"a": np.array([1j])}, DTypeError, "column 'a' holds complex128"),
     ],
 )
@@ -259,11 +259,11 @@ def test_tables_that_do_not_fit() -> None:
         encoding.encode({"Age": [1], "job": ["cook"], "day": [None]})
     with pytest.raises(
         DataError,
-        match=r"column 'age' holds old in row 1 \(counted from 0\); the model was trained on numbers",
+        match=r"column 'age' holds old in data row 2; the model was trained on numbers",
     ):
         encoding.encode({"age": [None, "old"], "job": ["cook"] * 2, "day": [None] * 2})
     with pytest.raises(
-        DataError, match=r"column 'day' holds 3\.0 in row 0 .* the model was trained on dates"
+        DataError, match=r"column 'day' holds 3\.0 in data row 1; the model was trained on dates"
     ):
         encoding.encode({"age": [1], "job": ["cook"], "day": [3.0]})
     with pytest.raises(ShapeError, match="X has 2 columns; the model was trained on 3"):
@@ -400,7 +400,7 @@ def test_options_that_do_not_fit(given, error, message: str) -> None:
     [
         (["a", "a", "a"], DataError, "y holds one class only, 'a'"),
         (["a", "b"], ShapeError, "X has 3 rows and y 2"),
-        (["a", None, "b"], DataError, "y has no label in row 1"),
+        (["a", None, "b"], DataError, "y has no label in data row 2"),
         ([["a", "b"]] * 3, ShapeError, "labels are"),
     ],
 )
@@ -413,7 +413,7 @@ def test_numbers_that_do_not_fit() -> None:
     table = {"x": [1.0, 2.0, 3.0]}
     for y, message in (
         (["a", "b", "c"], "For labels there is TabularClassifier"),
-        ([1.0, np.nan, 2.0], "y is NaN or infinite in row 1"),
+        ([1.0, np.nan, 2.0], "y is NaN or infinite in data row 2"),
         ([3.5, 3.5, 3.5], "the target is 3.5 in every row"),
     ):
         with pytest.raises((DataError, DTypeError), match=message):
@@ -514,7 +514,11 @@ def test_whole_numbers_as_objects_stay_labels_that_are_numbers() -> None:
     [
         (pd.date_range("2020-01-01", periods=4), DTypeError, "y holds datetime64"),
         ([1j, 2j, 3j, 4j], DTypeError, "y holds complex128"),
-        ([1.0, 2.0, 1e300, 4.0], DataError, "beyond ±1e.37 in row 2"),
+        (
+            [1.0, 2.0, 1e301, 4.0],
+            DataError,
+            r"y holds 1e\+301 in data row 3; the largest usable number is ±1e\+300",
+        ),
         ([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0], [4.0, 5.0]], DataError, "output 1 of the target is 5 in"),
     ],
 )
@@ -529,5 +533,5 @@ def test_small_targets_are_not_constant() -> None:
 
 
 def test_a_missing_label_of_pandas_is_named() -> None:
-    with pytest.raises(DataError, match="no label in row 1"):
+    with pytest.raises(DataError, match="no label in data row 2"):
         TabularClassifier().fit({"a": [1, 2]}, pd.Series(["a", None], dtype="string"))

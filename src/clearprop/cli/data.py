@@ -50,6 +50,12 @@ class Source:
         """A name for files that are made of it: "digits", or the file's own name without its endings."""
         return self.name if self.name in dataset_names() else Path(self.name).name.split(".")[0] or "model"
 
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """The files that the data lie in, by what each is; None where they come with the library."""
+        own = None if self.name in dataset_names() else Path(self.name)
+        return {"the data": own, "--data": self.data}
+
 
 def load_source(source: Source, output: Output, seed: int = 0) -> Dataset:
     """Return the data set. seed: of synthetic data.

@@ -8,7 +8,7 @@ from clearprop.arrays import Array
 from clearprop.cli import options as opt
 from clearprop.cli.data import Source, list_columns
 from clearprop.cli.errors import SUCCESS
-from clearprop.cli.job import check_writable
+from clearprop.cli.files import check_writable
 from clearprop.cli.models import labelled
 from clearprop.cli.output import Output
 from clearprop.cli.settings import parse_weight
@@ -46,15 +46,14 @@ def explain(
     paths. With --layer alone the four equations of the layer; with --why what makes a gradient small.
     """
     _one_form({"--latex": latex, "--html": html is not None, "--json": as_json})
-    if html is not None:
-        check_writable([html], force, "--html")
+    source = Source(data_name, data, target, None, tuple(list_columns(drop)))
+    check_writable({"the page": html}, force, "--html", {"the model": model, **source.files})
     which = parse_weight(weight)
     if example is None and not why:
         example = 0
     output = Output(as_json)
     network = load(model)
     with blas_threads(None):
-        source = Source(data_name, data, target, None, tuple(list_columns(drop)))
         found = labelled(network, source, part, output)
         assert found.y is not None
         asked = {"layer": layer, "weight": which, "bias": bias, "neuron": neuron}

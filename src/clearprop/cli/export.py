@@ -10,7 +10,7 @@ from typing import Any
 
 from clearprop.cli import options as opt
 from clearprop.cli.errors import SUCCESS
-from clearprop.cli.job import check_writable
+from clearprop.cli.files import check_writable
 from clearprop.cli.output import Output
 from clearprop.errors import OptionError, UnsupportedError, did_you_mean
 from clearprop.export import Exported, to_c, to_javascript, to_onnx
@@ -47,7 +47,7 @@ def export(
     path = Path(model.stem + ending) if out is None else out
     if name is not None and chosen != "c":
         raise OptionError(f"--name is what functions in C are called; --to {chosen} has none. Leave it out.")
-    check_writable([path], force, "--out")
+    check_writable({"the export": path}, force, "--out", {"the model": model})
     network = load(model)
     if is_table_model(network.extra):
         raise UnsupportedError(

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import tempfile
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from clearprop.arrays import Array
-from clearprop.cli.data import class_labels, trained_labels
+from clearprop.cli.data import Source, class_labels, trained_labels
 from clearprop.cli.keeping import Keeping
 from clearprop.cli.measure import Measured, measure
 from clearprop.cli.output import Output
 from clearprop.cli.settings import Settings
+from clearprop.cli.tables import TableDataset
 from clearprop.datasets import Dataset
-from clearprop.errors import DataError, OptionError, WouldOverwriteError
-from clearprop.io import MissingFileError, UnwritableFileError
 from clearprop.layers import ActivationOwner, Dropout
 from clearprop.network import Network
 from clearprop.tabular import TableEncoding
+from clearprop.tabular.encoding import check_range as check_features
 from clearprop.training.callbacks import Callback, NormHistory
 from clearprop.training.data import Affine
 from clearprop.training.progress import ProgressBar
+from clearprop.training.scaling import TargetScale, check_range
 
 __all__ = [
     "Trained",
     "build",
-    "check_writable",
+    "check_numbers",
     "describe_layers",
-    "model_and_page",
+    "fitting_dtype",
     "settings_as_data",
     "train_network",
     "training_targets",
@@ -56,48 +54,6 @@ class Trained:
     norms: NormHistory
     seconds: float
     interrupted: bool
-
-
-def model_and_page(stem: str, output: Path | None, report: bool) -> tuple[Path, Path | None]:
-    """Return where the model and the page go: ``--output``, or the name of the data in the current folder."""
-    model = output if output is not None else Path(f"{stem}.safetensors")
-    _refuse_folder(model)
-    if model.suffix.lower() in (".html", ".htm"):
-        raise OptionError(
-            f"--output is the path of the model; the page goes beside it with the ending .html. Got {model}."
-        )
-    return model, model.with_name(f"{model.stem}.html") if report else None
-
-
-def check_writable(paths: list[Path], force: bool, option: str = "--output") -> None:
-    """Raise, before hours of training, for a file that could not be written or would be overwritten unasked.
-
-    option: what names the file.
-    Errors: `WouldOverwriteError`, `MissingFileError` (no such folder), `UnwritableFileError`.
-    """
-    for path in paths:
-        folder = path.parent
-        if not folder.is_dir():
-            raise MissingFileError(f"{path} cannot be written: there is no folder {folder}. Make it first.")
-        _refuse_folder(path)
-        try:  # asking for permission is not enough: some file systems refuse what their folders permit
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".clearprop-"):
-                pass
-        except OSError as error:
-            raise UnwritableFileError(
-                f"{path} cannot be written: the folder {folder} does not permit it ({error.strerror})."
-            ) from None
-    there = [str(path) for path in paths if path.exists()]
-    if there and not force:
-        raise WouldOverwriteError(
-            f"{' and '.join(there)} {'exists' if len(there) == 1 else 'exist'}. "
-            f"Add --force to replace, or {option} PATH to write elsewhere."
-        )
-
-
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise UnwritableFileError(f"'{path}' is a folder; give the name of a file.")
 
 
 def build(
@@ -144,8 +100,8 @@ def train_network(
     a run that can go on. Errors: those of `Network.fit`; then also KeyboardInterrupt, and SystemExit(143)
     after SIGTERM.
     """
-    y, shift, scale = training_targets(trained_labels(dataset, dataset.y_train), dataset.task)
-    watched = _watched(dataset, settings, shift, scale)
+    y, scale = training_targets(trained_labels(dataset, dataset.y_train), dataset.task)
+    watched = _watched(dataset, settings, scale)
     held_out = "test" if "X_val" in watched else "validation"
     norms = NormHistory(every=_norms_every(dataset, settings))
     callbacks: list[Callback] = [norms, *also]
@@ -174,8 +130,8 @@ def train_network(
             raise  # the run can go on, or there is nothing to keep: it was before the first step
         interrupted = True
     seconds = time.perf_counter() - begun
-    if dataset.task == "regression":
-        _undo_scale(network, shift, scale)
+    if scale is not None:
+        scale.undo(network)
     part = "training" if dataset.X_test is None else "test"
     X, truth = (
         (dataset.X_train, dataset.y_train) if dataset.X_test is None else (dataset.X_test, dataset.y_test)
@@ -188,14 +144,14 @@ def train_network(
     return Trained(network, dataset, settings, measured, part, held_out, norms, seconds, interrupted)
 
 
-def _watched(dataset: Dataset, settings: Settings, shift: Array, scale: float) -> dict[str, Any]:
+def _watched(dataset: Dataset, settings: Settings, scale: TargetScale | None) -> dict[str, Any]:
     """Return the arguments of fit that say what is measured after each epoch."""
     if settings.validation:
         return {"validation_fraction": settings.validation}
     if dataset.X_test is None or dataset.y_test is None:
         return {}
     y = trained_labels(dataset, dataset.y_test)
-    return {"X_val": dataset.X_test, "y_val": _scaled(y, shift, scale) if dataset.task == "regression" else y}
+    return {"X_val": dataset.X_test, "y_val": y if scale is None else scale(y)}
 
 
 def _norms_every(dataset: Dataset, settings: Settings) -> int:
@@ -203,38 +159,40 @@ def _norms_every(dataset: Dataset, settings: Settings) -> int:
     return max(1, steps // _MOST_NORMS)
 
 
-def training_targets(y: Array, task: str) -> tuple[Array, Array, float]:
+def training_targets(y: Array, task: str) -> tuple[Array, TargetScale | None]:
     """Return the targets that the network trains on, and how numbers among them were shifted and scaled."""
     if task != "regression":
-        return y, np.zeros(1), 1.0
-    shift, scale = _target_scale(y)
-    return _scaled(y, shift, scale), shift, scale
+        return y, None
+    scale = TargetScale.of(y, shared=True)
+    return scale(y), scale
 
 
-def _target_scale(y: Array) -> tuple[Array, float]:
-    """Return the mean of each target, and one standard deviation for all of them.
-
-    A network learns targets of mean 0 and deviation 1 at any unit; `_undo_scale` gives the unit back.
-    """
-    rows = y.reshape(len(y), -1).astype(np.float64)
-    if not np.all(np.isfinite(rows)):
-        raise DataError("the target holds NaN or infinity. Remove or replace such rows.")
-    shift = rows.mean(axis=0)
-    scale = float(np.sqrt(np.mean((rows - shift) ** 2)))
-    if scale <= 1e-12 * max(1.0, float(np.abs(shift).max())):
-        raise DataError(f"the target is {shift[0]:g} in every example: there is nothing to learn.")
-    return shift, scale
+def check_numbers(whole: Dataset, source: Source) -> None:
+    """Raise `DataError` for numbers that no network can be trained on, while rows are as in the file."""
+    if isinstance(whole, TableDataset):
+        check_features(whole.table(whole.X_train), source.name)
+    if whole.task != "regression":
+        return
+    check_range(whole.y_train, _named(source))
+    if whole.y_test is not None:
+        check_range(whole.y_test, f"{_named(source)} of the test part")
 
 
-def _scaled(y: Array, shift: Array, scale: float) -> Array:
-    return (y - (shift if y.ndim > 1 else shift[0])) / scale
+def fitting_dtype(rows: Dataset, settings: Settings, source: Source, output: Output) -> Settings:
+    """Return the settings with a dtype that holds the target, and say so where it is not the one given."""
+    if rows.task != "regression":
+        return settings
+    dtype = TargetScale.of(rows.y_train, _named(source), shared=True).dtype(settings.dtype)
+    if dtype != settings.dtype:
+        output.note(
+            f"target {source.target or 'y'!r} reaches from {rows.y_train.min():.10g} to "
+            f"{rows.y_train.max():.10g}, beyond what {settings.dtype} is exact for: the network is {dtype}"
+        )
+    return dataclasses.replace(settings, dtype=dtype)
 
 
-def _undo_scale(network: Network, shift: Array, scale: float) -> None:
-    """Let the network give targets in their own unit: y = s y' + m goes into W and b of a linear layer."""
-    last = len(network.layers)
-    network.W[last] *= scale
-    network.b[last][:] = scale * network.b[last] + shift
+def _named(source: Source) -> str:
+    return "the target" if source.target is None else f"{source.name}: the target {source.target!r}"
 
 
 def describe_layers(network: Network) -> str:

@@ -96,7 +96,7 @@ def ladder(
 
 
 def _new(source: Source, settings: Settings, output: Output) -> tuple[Network, Array, Array]:
-    dataset, encoding = encoded(load_source(source, output, settings.seed))
+    dataset, encoding = encoded(load_source(source, output, settings.seed), settings.dtype)
     network = build(dataset, settings, source.name, encoding)
     if network.preprocessing == "standardize":
         network.preprocessing = Affine.standardize(dataset.X_train)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,10 @@ from clearprop.cli.output import Output, confusion_lines
 from clearprop.errors import OptionError
 from clearprop.network import Network
 from clearprop.report import confusion_matrix
+from clearprop.training.metrics import metrics as known_metrics
 from clearprop.views import class_names
 
-__all__ = ["Measured", "class_names", "headline", "measure", "probabilities", "say_measured"]
+__all__ = ["Measured", "class_names", "headline", "in_words", "measure", "probabilities", "say_measured"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +53,7 @@ def measure(network: Network, X: Array, y: Array) -> Measured:
     assert targets is not None, "only fitted networks are measured"
     if names is None:
         real = targets.kind == "real"
-        metrics = network.evaluate(X, y, metrics=_regression_metrics(y) if real else ())
-        if real:  # by its own name: while training, "cost" is in another unit
-            metrics = {network.cost.name if name == "cost" else name: v for name, v in metrics.items()}
+        metrics = _of_numbers(network, X, y) if real else network.evaluate(X, y)
         return Measured(metrics, np.asarray(y), network.predict(X), None, None)
     metrics = network.evaluate(X, y)
     encoded = targets.encode(y, network.dtype)
@@ -78,11 +78,43 @@ def _indices(network: Network, a: Array) -> Array:
     return np.asarray(a.argmax(axis=1))
 
 
+def _of_numbers(network: Network, X: Array, y: Array) -> dict[str, float]:
+    """Return cost and metrics of a regression, in float64 against y as it was given: float32 would round it.
+
+    The cost goes by its own name: while training, "cost" is in another unit.
+    """
+    targets, names = network.targets, _regression_metrics(y)
+    assert targets is not None
+    if network.cost.targets != "real":  # computed from z as training does, without infinities
+        found = network.evaluate(X, y, metrics=names)
+        return {network.cost.name if name == "cost" else name: value for name, value in found.items()}
+    a, true = network.outputs(X).astype(np.float64), targets.encode(y, np.float64)
+    with np.errstate(over="ignore"):  # beyond float64 a cost is infinite
+        cost = float(network.cost.value(a, true).mean())
+    # In units of a power of two, which round nothing, no square overflows or vanishes.
+    exponent = int(np.frexp(max(np.abs(a).max(), np.abs(true).max()))[1])
+    a, true = np.ldexp(a, -exponent), np.ldexp(true, -exponent)
+    found = {name: float(known_metrics.make(name)(true, a)) for name in names}
+    return {
+        network.cost.name: cost,
+        **{name: value if name == "r2" else math.ldexp(value, exponent) for name, value in found.items()},
+    }
+
+
 def _regression_metrics(y: Array) -> list[str]:
     metrics = ["mean_absolute_error", "root_mean_squared_error"]
     if len(y) > 1 and importlib.util.find_spec("sklearn") is not None:
         metrics.append("r2")
     return metrics
+
+
+def in_words(value: float | None) -> str:
+    """Return a figure with four digits, or that it lies beyond the largest number there is.
+
+    >>> in_words(0.123456), in_words(float("inf")), in_words(None)
+    ('0.1235', 'beyond 1.8e308', 'beyond 1.8e308')
+    """
+    return f"{value:.4g}" if value is not None and math.isfinite(value) else "beyond 1.8e308"
 
 
 def headline(measured: Measured, part: str) -> str:
@@ -94,7 +126,8 @@ def headline(measured: Measured, part: str) -> str:
     if "accuracy" in metrics:
         return f"{part} accuracy {metrics['accuracy']:.2%} of {n}, cost {metrics['cost']:.4f}"
     parts = [
-        f"{'R²' if name == 'r2' else name.replace('_', ' ')} {value:.4g}" for name, value in metrics.items()
+        f"{'R²' if name == 'r2' else name.replace('_', ' ')} {in_words(value)}"
+        for name, value in metrics.items()
     ]
     return f"{part} {', '.join(parts)} on {n} examples".lstrip()
 

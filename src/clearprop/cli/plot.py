@@ -15,7 +15,8 @@ from clearprop.arrays import Array
 from clearprop.cli import options as opt
 from clearprop.cli.data import Source, list_columns, load_source, trained_labels
 from clearprop.cli.errors import SUCCESS
-from clearprop.cli.job import build, check_writable, describe_layers, train_network
+from clearprop.cli.files import check_writable
+from clearprop.cli.job import build, describe_layers, train_network
 from clearprop.cli.models import labelled
 from clearprop.cli.output import Output
 from clearprop.cli.settings import Settings, parse_hidden, parse_weight
@@ -86,8 +87,9 @@ def plot(
     """
     out = Output(as_json, quiet)
     picture = _picture(kind)
-    path = _path(kind, picture, output, force)
     source = Source(what or "moons", data, target, task, tuple(list_columns(drop)))
+    path = _path(kind, picture, output)
+    check_writable({"the picture": path}, force, inputs={"the model": model, **source.files})
     if not picture.of_data:
         its = {"--data": data, "--target": target, "--task": task, "--drop": drop}
         _check_no_data(kind, its, what if kind == "effort" else None)
@@ -186,7 +188,7 @@ class Subject:
     @cached_property
     def encoded(self) -> tuple[Any, TableEncoding | None]:
         """The data set as inputs of a network, and how a table became such."""
-        return encoded(load_source(self.source, self.output, self.settings.seed))
+        return encoded(load_source(self.source, self.output, self.settings.seed), self.settings.dtype)
 
     @property
     def dataset(self) -> Any:
@@ -375,13 +377,12 @@ def _picture(kind: str) -> Picture:
     return _PICTURES[kind]
 
 
-def _path(kind: str, picture: Picture, output: Path | None, force: bool) -> Path:
-    """Return where the picture goes; raise, before any training, for a file that cannot be written."""
+def _path(kind: str, picture: Picture, output: Path | None) -> Path:
+    """Return where the picture goes; raise, before any training, for what cannot be drawn here."""
     require_matplotlib()
     path = output if output is not None else Path(f"{kind}.{'gif' if picture.moves else 'png'}")
     if ending(path, MOVING if picture.moves else STILL) == "mp4":
         require_ffmpeg()
-    check_writable([path], force)
     return path
 
 

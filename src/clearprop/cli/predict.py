@@ -13,7 +13,7 @@ from clearprop.arrays import Array
 from clearprop.cli import options as opt
 from clearprop.cli.data import Source, list_columns
 from clearprop.cli.errors import SUCCESS
-from clearprop.cli.job import check_writable
+from clearprop.cli.files import check_writable
 from clearprop.cli.measure import class_names, probabilities
 from clearprop.cli.models import unlabelled
 from clearprop.cli.output import Output, writing_results
@@ -43,12 +43,12 @@ def predict(
     """
     if output is not None and as_json:
         raise OptionError("--output writes CSV and --json prints JSON. Give one of them.")
-    if output is not None:
-        check_writable([output], force)
+    source = Source(data_name, data, drop=tuple(list_columns(drop)))
+    check_writable({"the predictions": output}, force, inputs={"the model": model, **source.files})
     out = Output(as_json)
     network = load(model)
     with blas_threads(None):
-        found = unlabelled(network, Source(data_name, data, drop=tuple(list_columns(drop))), part, out)
+        found = unlabelled(network, source, part, out)
         predictions = _labels(network, network.predict(found.X))
         proba_rows = _probabilities(network, found.X) if proba else None
     out.note(

@@ -79,7 +79,7 @@ def _threads(network: Network) -> int | None:
 def _load(path: Path, network: Network, source: Source, exact: bool, output: Output) -> Recording:
     found = trained_on(network, source, str(path), output)
     assert found.y is not None
-    y, _, _ = training_targets(found.y, str(about_data(network).get("task")))
+    y, _ = training_targets(found.y, str(about_data(network).get("task")))
     settings = network.extra.get("training", {}).get("settings", {})
     return load_recording(
         path, found.X, y, validation_fraction=settings.get("validation") or 0.0, exact=exact

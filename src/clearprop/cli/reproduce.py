@@ -9,7 +9,7 @@ from pathlib import Path
 from clearprop.cli import options as opt
 from clearprop.cli.data import list_columns
 from clearprop.cli.errors import FAILURE, SUCCESS
-from clearprop.cli.job import check_writable
+from clearprop.cli.files import check_writable
 from clearprop.cli.output import Output, plain
 from clearprop.cli.threads import blas_threads
 from clearprop.errors import OptionError
@@ -43,7 +43,9 @@ def reproduce(
     files = _files(output, report)
     if report:
         require_matplotlib()
-    check_writable(list(files.values()), force)
+    check_writable(
+        {f"the {kind} file": path for kind, path in files.items()}, force, inputs={"the data": data}
+    )
     screen = Output(as_json, quiet)
     with blas_threads(None):
         found = measure_claims(

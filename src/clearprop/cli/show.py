@@ -9,7 +9,7 @@ from typing import Any
 import clearprop
 from clearprop.cli import options as opt
 from clearprop.cli.errors import SUCCESS
-from clearprop.cli.measure import class_names
+from clearprop.cli.measure import class_names, in_words
 from clearprop.cli.models import about_data
 from clearprop.cli.output import Output, table
 from clearprop.compiled import missing
@@ -97,7 +97,7 @@ def _trained_on(network: Network) -> list[tuple[str, str]]:
     if isinstance(training, dict):
         measured = training.get("measured") or {}
         part = training.get("measured_on", "")
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in measured.items())
+        figures = ", ".join(f"{name} {in_words(value)}" for name, value in measured.items())
         rows.append(("training", f"{training.get('epochs')} epochs in {training.get('seconds')} s"))
         rows.append((f"{part} part".strip(), figures))
     return rows

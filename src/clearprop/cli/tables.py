@@ -146,17 +146,18 @@ def _few_whole(y: Array, most: int) -> bool:
     return len(values) <= most and bool(np.all(values == np.round(values)))
 
 
-def encoded(dataset: Dataset) -> tuple[Dataset, TableEncoding | None]:
+def encoded(dataset: Dataset, dtype: str) -> tuple[Dataset, TableEncoding | None]:
     """Return a data set whose X are inputs of a network, and the encoding if it is a table.
 
-    The encoding is learned from the training rows. Other data sets are returned as they are.
+    The encoding is learned from the training rows; the inputs are of the network's dtype. Other
+    data sets are returned as they are.
     """
     if not isinstance(dataset, TableDataset):
         return dataset, None
     encoding = learn_encoding(dataset.table(dataset.X_train), where=dataset.name)
-    test = None if dataset.X_test is None else encoding.encode(dataset.table(dataset.X_test))
+    test = None if dataset.X_test is None else encoding.encode(dataset.table(dataset.X_test), dtype=dtype)
     plain = Dataset(**{f.name: getattr(dataset, f.name) for f in dataclasses.fields(Dataset)})
-    inputs = encoding.encode(dataset.table(dataset.X_train))
+    inputs = encoding.encode(dataset.table(dataset.X_train), dtype=dtype)
     return (
         dataclasses.replace(plain, X_train=inputs, X_test=test, feature_names=encoding.inputs),
         encoding,

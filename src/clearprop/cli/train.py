@@ -13,18 +13,19 @@ import clearprop
 from clearprop.cli import options as opt
 from clearprop.cli.data import Source, fingerprint, list_columns, load_source, split_off
 from clearprop.cli.errors import INTERRUPTED, SUCCESS
+from clearprop.cli.files import check_writable, model_and_page
 from clearprop.cli.job import (
     Trained,
     build,
-    check_writable,
+    check_numbers,
     describe_layers,
-    model_and_page,
+    fitting_dtype,
     settings_as_data,
     train_network,
 )
 from clearprop.cli.keeping import Keeping
 from clearprop.cli.measure import headline, probabilities, say_measured
-from clearprop.cli.output import Output
+from clearprop.cli.output import Output, plain
 from clearprop.cli.settings import FEWEST_FOR_TEST, Settings, parse_hidden
 from clearprop.cli.tables import encoded, in_own_units
 from clearprop.cli.threads import blas_threads, threads_sentence
@@ -127,13 +128,16 @@ def _run(
 ) -> int:
     settings.check()
     model, page = model_and_page(source.stem, path, report)
+    outputs = {"the model": model, "the page": page, "the record": record}
     whole = load_source(source, output, settings.seed)  # first, so that a wrong name is told before a file
     if page is not None:
         require_matplotlib()
+    check_numbers(whole, source)
     rows, settings = _prepared(whole, settings)
+    settings = fitting_dtype(rows, settings, source, output)
     force = force or (keeping.goes_on and _is_of_this_run(model, whole, settings))
-    check_writable([p for p in (model, page, record) if p is not None], force)
-    dataset, encoding = encoded(rows)
+    check_writable(outputs, force, inputs=source.files)
+    dataset, encoding = encoded(rows, settings.dtype)
     network = build(dataset, settings, source.name, encoding)
     output.note_pairs(_preamble(network, dataset, settings))
     recorder = FlightRecorder()
@@ -231,7 +235,7 @@ def _extra(trained: Trained, whole: Dataset, source: Source) -> dict[str, Any]:
             "environment": {} if history is None else history.environment,
             "cost_unit": _COST_UNIT if dataset.task == "regression" else None,
             "measured_on": trained.part,
-            "measured": trained.measured.metrics,
+            "measured": plain(trained.measured.metrics),
         },
     }
 

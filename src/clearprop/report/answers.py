@@ -10,12 +10,24 @@ import numpy as np
 
 from clearprop.arrays import Array
 from clearprop.report.confusion import confusion_matrix, most_frequent_mistakes
-from clearprop.report.style import BLUE, COLOURS, INK, RED, Picture, blend, draw, literal, tidy
+from clearprop.report.style import (
+    BLUE,
+    COLOURS,
+    INK,
+    LONGEST_AXIS,
+    RED,
+    Picture,
+    blend,
+    draw,
+    label,
+    tidy,
+)
 
 __all__ = ["boundary", "confidence", "confusion_picture", "right_images", "wrong_images"]
 
 _COLUMNS = 10
 _MOST_LABELS = 30
+_ABOVE, _SIDE_BY_SIDE = 11, 12  # characters above an image, of one name and of two
 _GRID = 240
 _NOTHING = "#656D76"  # a count of 0: less than the others catch the eye, and is read all the same
 _SMALL_MISTAKE = 0.02  # of a row: a lone mistake of less is not painted in the darkest colour
@@ -34,7 +46,7 @@ def right_images(
     by_class = [right[true[right] == k] for k in range(len(names))]
     turns = max(len(group) for group in by_class)
     chosen = [int(group[i]) for i in range(turns) for group in by_class if i < len(group)][:most]
-    titles = [f"{names[predicted[i]]}\n{_percent(sure[i])}" for i in chosen]
+    titles = [f"{label(names[predicted[i]], _ABOVE)}\n{_percent(sure[i])}" for i in chosen]
     listed = ", ".join(names[predicted[i]] for i in chosen)
     return _tiles(
         images[chosen],
@@ -54,7 +66,7 @@ def wrong_images(
     if not len(wrong):
         return None
     chosen = [int(i) for i in wrong[np.argsort(-sure[wrong], kind="stable")][:most]]
-    titles = [f"{names[true[i]]} → {names[predicted[i]]}\n{_percent(sure[i])}" for i in chosen]
+    titles = [_mistake(names[true[i]], names[predicted[i]], sure[i]) for i in chosen]
     listed = ", ".join(f"{names[true[i]]} taken for {names[predicted[i]]}" for i in chosen)
     shown = "all of them" if len(chosen) == len(wrong) else f"the {len(chosen)} it was surest of"
     return _tiles(
@@ -67,6 +79,13 @@ def wrong_images(
     )
 
 
+def _mistake(true: str, predicted: str, sure: float) -> str:
+    """Return the words above an image: names too long to stand side by side go below one another."""
+    true, predicted = label(true, _ABOVE), label(predicted, _ABOVE)
+    between = " " if len(true) + len(predicted) <= _SIDE_BY_SIDE else "\n"
+    return f"{true} →{between}{predicted}\n{_percent(sure)}"
+
+
 def _tiles(images: Array, titles: Sequence[str], colour: str, alt: str, caption: str) -> Picture:
     rows = math.ceil(len(images) / _COLUMNS)
     longest = max(len(line) for title in titles for line in title.split("\n"))
@@ -77,9 +96,7 @@ def _tiles(images: Array, titles: Sequence[str], colour: str, alt: str, caption:
             axes.axis("off")
         for axes, image, title in zip(grid.flat, images, titles, strict=False):
             axes.imshow(image, cmap="gray_r", interpolation="nearest")
-            axes.set_title(
-                literal(title), fontsize=9 if longest < 10 else 6.5, color=colour, loc="center", pad=3
-            )
+            axes.set_title(title, fontsize=9 if longest < 10 else 6.5, color=colour, loc="center", pad=3)
 
     return draw(paint, alt=alt, caption=caption, height=0.1 + 1.35 * rows, kind="png")
 
@@ -89,8 +106,8 @@ def confusion_picture(true: Array, predicted: Array, names: Sequence[str]) -> Pi
     counts = confusion_matrix(true, predicted, len(names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(7.5, 2.2 + 0.34 * len(names))
-    longest = max(len(name) for name in names)
-    shown = [literal(name) for name in names]
+    shown = [label(name) for name in names]
+    longest = max(len(name) for name in shown)
 
     def paint(figure: Any) -> None:
         axes = figure.subplots()
@@ -213,6 +230,7 @@ def boundary(
     image = (proba @ tints).reshape(_GRID, _GRID, 3)
     best = proba.argmax(axis=1).reshape(_GRID, _GRID)
     wrong = true != predicted
+    keyed = len(names) <= len(COLOURS)  # beyond, colours repeat, and a key would tell nothing
 
     def paint(figure: Any) -> None:
         axes = figure.subplots()
@@ -230,7 +248,13 @@ def boundary(
             own = X[true == k]
             colour = COLOURS[k % len(COLOURS)]
             axes.scatter(
-                own[:, 0], own[:, 1], s=22, color=colour, edgecolor="white", linewidth=0.6, label=name
+                own[:, 0],
+                own[:, 1],
+                s=22,
+                color=colour,
+                edgecolor="white",
+                linewidth=0.6,
+                label=label(name) if keyed else None,
             )
         if wrong.any():
             axes.scatter(
@@ -243,15 +267,22 @@ def boundary(
                 label="mistaken",
             )
         axes.grid(False)
-        tidy(axes, title="Decision boundary", x=literal(features[0]), y=literal(features[1]))
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        tidy(
+            axes,
+            title="Decision boundary",
+            x=label(features[0], LONGEST_AXIS),
+            y=label(features[1], LONGEST_AXIS),
+        )
+        if keyed or wrong.any():
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
     return draw(
         paint,
         alt=f"The plane of {features[0]} and {features[1]}, coloured by the predicted class, with {len(X)} "
         f"examples; {int(wrong.sum())} lie on the wrong side.",
         caption="The colour of the plane is the mean of the classes' colours, weighted by their "
-        "probabilities; lines are where the answer changes; rings mark mistaken examples.",
+        "probabilities; lines are where the answer changes; rings mark mistaken examples."
+        + ("" if keyed else f" Of {len(names)} classes several share a colour."),
         width=7.4,
         height=5.2,
         kind="png",

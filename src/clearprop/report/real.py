@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
-from clearprop.report.style import BLUE, GREY, INK, RED, Picture, draw, literal, tidy
+from clearprop.report.style import BLUE, GREY, INK, LONGEST_AXIS, RED, Picture, draw, label, tidy
 
 __all__ = ["fitted_curve", "predicted_against_true"]
 
 _MOST_POINTS = 3000
+_HALF = LONGEST_AXIS * 2 // 3  # on an axis that is short
 
 
 def predicted_against_true(true: Array, predicted: Array, target: str) -> Picture:
     """Return predicted against true values, and the histogram of the residuals. true, predicted: (n,)."""
     residuals = predicted - true
     every = max(1, len(true) // _MOST_POINTS)
-    widest = max(float(np.abs(residuals).max()), 1e-6 * float(np.abs(true).max()), 1e-12)
+    widest = max(float(np.abs(residuals).max()), 1e-6 * float(np.abs(true).max())) or 1.0
     edges = np.linspace(-widest, widest, 2 * min(20, max(3, len(residuals) // 20)) + 2)  # one bar around 0
 
     def paint(figure: Any) -> None:
@@ -30,8 +31,8 @@ def predicted_against_true(true: Array, predicted: Array, target: str) -> Pictur
         tidy(
             left,
             title="Predicted against true",
-            x=literal(f"true {target}"),
-            y=literal(f"predicted {target}"),
+            x=label(f"true {target}", _HALF),
+            y=label(f"predicted {target}", _HALF),
         )
         right.hist(residuals, bins=edges, color=BLUE)
         right.axvline(0, color=INK, linewidth=1)
@@ -61,7 +62,13 @@ def fitted_curve(
             X[::every, 0], true[::every], s=12, color=BLUE, alpha=0.5, edgecolor="none", label="examples"
         )
         axes.plot(x[:, 0], curve, color=RED, label="network")
-        tidy(axes, title="The function it learned", x=literal(feature), y=literal(target), legend=True)
+        tidy(
+            axes,
+            title="The function it learned",
+            x=label(feature, LONGEST_AXIS),
+            y=label(target, _HALF),
+            legend=True,
+        )
 
     return draw(
         paint,

@@ -30,14 +30,19 @@ __all__ = [
     "COLOURS",
     "GREY",
     "INK",
+    "LONGEST_AXIS",
+    "LONGEST_NAME",
     "RED",
     "Picture",
     "blend",
     "draw",
-    "literal",
+    "label",
     "require_matplotlib",
     "tidy",
 ]
+
+LONGEST_NAME, LONGEST_AXIS = 16, 60
+"""Characters of a class's name in a picture, and of what an axis is called."""
 
 _WIDTH = 9.4  # inches at 100 dots: the width of the page's column
 
@@ -59,6 +64,21 @@ class Picture:
     def address(self) -> str:
         """The picture itself as an address, so that a page needs no other file."""
         return f"data:{self.kind};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+def label(text: str, most: int = LONGEST_NAME) -> str:
+    """Return text as a picture writes it: on one line, its middle left out beyond `most` characters.
+
+    What names have in common is most often their beginning, what tells them apart their end.
+
+    >>> label("a rather long name of class 7"), label("$5")
+    ('a rather…class 7', '\\\\$5')
+    """
+    line = " ".join(text.split())
+    if len(line) > most:
+        behind = (most - 1) // 2
+        line = f"{line[: most - 1 - behind].rstrip()}…{line[-behind:].lstrip()}"
+    return literal(line)
 
 
 def draw(

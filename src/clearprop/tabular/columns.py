@@ -359,9 +359,9 @@ def _check_empty(column: Column, wanted: str, where: str) -> None:
     if not len(there):
         return
     raise DataError(
-        f"{where}: column {column.name!r} holds {column.values[there[0]]!s} in row {there[0]} (counted "
-        "from 0); the model was "
-        f"trained on {wanted} there. Give {wanted}, or leave the value out."
+        f"{where}: column {column.name!r} holds {column.values[there[0]]!s} in data row "
+        f"{column.first + there[0] + 1}; the model was trained on {wanted} there. "
+        f"Give {wanted}, or leave the value out."
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from clearprop.tabular.columns import (
 )
 from clearprop.tabular.reading import Column, Table, as_levels, read
 
-__all__ = ["EncodingOptions", "TableEncoding", "learn_encoding"]
+__all__ = ["EncodingOptions", "TableEncoding", "check_range", "learn_encoding"]
 
 _ROWS = 8192  # encoded at a time, so that float64 never holds the whole
 _FEWEST_BINS = 3
@@ -36,6 +35,7 @@ _MOST_BIN_INPUTS = 2048  # of all columns together
 _MOST_KNOWN = 1000  # levels of one column whose frequency is kept
 _MOST_TEXT = 600_000  # characters: a model file's header is bounded
 _DIGITS = 9
+_LARGEST = 1e300  # twice as much is still finite, and so is what quartiles are made of
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ def learn_encoding(
 
     X: what `clearprop.tabular.read` takes, or a `Table`. options: `EncodingOptions`, or its fields by name.
     A column with one value only, or none, becomes no input.
-    Errors: those of `read`; `OptionError` for other options; `DataError` where no column is left.
+    Errors: those of `read`; `OptionError` for other options; `DataError` where no column is left, and for
+    numbers beyond ±1e300.
     """
     if not isinstance(options, EncodingOptions | None):
         raise OptionError(f"options must be EncodingOptions, or be left out. Got {options!r}.")
@@ -163,8 +164,9 @@ def learn_encoding(
     table = X if isinstance(X, Table) else read(X, where, chosen.categorical)
     if table.n == 0:
         raise DataError(f"{where} has no rows. Give at least one.")
+    check_range(table, where)
     bins = _bins(table, chosen)
-    encoding = TableEncoding(tuple(_describe(c, bins, chosen, where) for c in table.columns), table.named)
+    encoding = TableEncoding(tuple(_describe(c, bins, chosen) for c in table.columns), table.named)
     if not encoding.inputs:
         raise DataError(f"{where} has no column with two different values: there is nothing to learn from.")
     if len(json.dumps(encoding.config())) > _MOST_TEXT:
@@ -174,13 +176,27 @@ def learn_encoding(
     return encoding
 
 
+def check_range(table: Table, where: str) -> None:
+    """Raise `DataError`, naming column and row, for a number so large that distances to it are infinite."""
+    for column in table.columns:
+        if column.kind != "number":
+            continue
+        large = np.flatnonzero(np.abs(column.values) > _LARGEST)
+        if len(large):
+            raise DataError(
+                f"{where}: column {column.name!r} holds {column.values[large[0]]:g} in data row "
+                f"{column.first + large[0] + 1}; the largest usable number is ±{_LARGEST:g}. "
+                "Give it in a larger unit, or leave the value out."
+            )
+
+
 def _bins(table: Table, options: EncodingOptions) -> int:
     numbers = sum(column.kind == "number" for column in table.columns)
     bins = min(options.bins, table.n // _ROWS_PER_BIN, _MOST_BIN_INPUTS // max(1, numbers))
     return bins if bins >= _FEWEST_BINS else 0
 
 
-def _describe(column: Column, bins: int, options: EncodingOptions, where: str) -> Description:
+def _describe(column: Column, bins: int, options: EncodingOptions) -> Description:
     gaps = column.missing
     if gaps.all():
         return Ignored(column.name, "no values")
@@ -189,17 +205,8 @@ def _describe(column: Column, bins: int, options: EncodingOptions, where: str) -
     if column.kind == "date":
         return _date(column, bool(gaps.any()), bins)
     values = column.values[~gaps]
-    _check_reach(column.name, float(values.min()), float(values.max()), where)
     found = _number(column.name, values, bool(gaps.any()), bins, options.waves)
     return replace(found, truth=True) if isinstance(found, Number) and column.is_truth else found
-
-
-def _check_reach(name: str, low: float, high: float, where: str) -> None:
-    if math.isinf(high - low):
-        raise DataError(
-            f"{where}: column {name!r} reaches from {low:g} to {high:g}, and float64 does not hold "
-            "so large a difference. Give it in a larger unit."
-        )
 
 
 def _number(name: str, values: Array, missing: bool, bins: int, waves: int = 0) -> Description:

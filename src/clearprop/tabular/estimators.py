@@ -27,6 +27,7 @@ from clearprop.tabular.training import (
     Recipe,
     Trained,
     best_temperature,
+    fitting_dtype,
     hold_out,
     suited,
     train_members,
@@ -110,6 +111,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
         fraction = as_number("validation_fraction", self.validation_fraction, at_least=0, below=1)
         rows = hold_out(y, fraction, seed, classes is not None)
         recipe = suited(recipe, len(rows[0]))
+        dtype = fitting_dtype(y[rows[0]], self.dtype, classes is not None)
         options = EncodingOptions(
             bins=recipe.bins or 0,
             max_levels=self.max_levels,
@@ -117,7 +119,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
             waves=recipe.waves or 0,
         )
         encoding = learn_encoding(table.rows(rows[0]), options)
-        inputs = encoding.encode(table, dtype=self.dtype)
+        inputs = encoding.encode(table, dtype=dtype)
         given = {"threads": self.threads, "progress": self.progress, "time_limit": self.time_limit}
         if sample_weight is not None:
             given["sample_weight"] = sample_weight
@@ -128,7 +130,7 @@ class _TabularEstimator(BaseEstimator):  # type: ignore[misc]
             classes=classes,
             rows=rows,
             seed=seed,
-            dtype=self.dtype,
+            dtype=dtype,
             engine=self.engine,
             options=given,
         )
@@ -293,7 +295,9 @@ class TabularRegressor(RegressorMixin, _TabularEstimator):  # type: ignore[misc]
     """Predict a number, or several, for each row of a table as it is.
 
     Parameters, attributes and errors are those of `TabularClassifier`, but for classes and temperature. The
-    cost is the squared error; the mean of the members is given, kept within what training saw.
+    cost is the squared error; the mean of the members is given, kept within what training saw. Where float32
+    cannot tell the numbers apart, as those of 1e9 ± 1, or not hold their squares, the networks are float64;
+    ``model_.networks[0].dtype`` says which they are.
 
     >>> from clearprop.tabular import TabularRegressor
     >>> table = {"size": [1.0, 2.0, 3.0, 4.0] * 20, "garden": [True, False, None, True] * 20}

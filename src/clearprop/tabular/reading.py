@@ -36,6 +36,8 @@ class Column:
     values: Array
     written: Array | None = None
     """The values as they were given, of any dtype, where numbers or dates do not say it all; else None."""
+    first: int = 0
+    """Which row of the whole table its first one is, from 0, where it is a stretch of it."""
 
     @property
     def missing(self) -> Array:
@@ -54,7 +56,8 @@ class Column:
     def rows(self, chosen: Array | slice) -> Column:
         """Return some of the rows."""
         written = None if self.written is None else self.written[chosen]
-        return Column(self.name, self.kind, self.values[chosen], written)
+        first = self.first + (chosen.start or 0) if isinstance(chosen, slice) else 0
+        return Column(self.name, self.kind, self.values[chosen], written, first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +273,7 @@ def _numbers(name: str, values: Array, where: str, written: Array | None = None)
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise DataError(
-            f"{where}: column {name!r} is infinite in row {infinite[0]} (counted from 0). Replace it, or "
+            f"{where}: column {name!r} is infinite in data row {infinite[0] + 1}. Replace it, or "
             "leave the value out."
         )
     return Column(name, "number", values, written)
@@ -336,7 +339,7 @@ def _dates_of(texts: Array, name: str, where: str) -> Array:
             found[i] = np.datetime64("NaT", "s") if text is None else date_of(text)
         except ValueError:
             raise DataError(
-                f"{where}: column {name!r} holds {text!r} in row {i} (counted from 0), which is no date. "
+                f"{where}: column {name!r} holds {text!r} in data row {i + 1}, which is no date. "
                 "Correct it, leave the value out, or leave the column out."
             ) from None
     return found

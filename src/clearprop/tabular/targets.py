@@ -1,4 +1,4 @@
-"""The target of a table: labels or numbers as they are given, and the unit in which numbers are learned."""
+"""The target of a table: labels or numbers as they are given."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.errors import DataError, DTypeError, ShapeError
 from clearprop.tabular.texts import is_gap
+from clearprop.training.scaling import check_range
 
-__all__ = ["as_labels", "as_numbers", "target_scale"]
-
-_LARGEST = 1e37
-"""The largest number of a target: float32 ends at 3.4e38, and a sum of the outputs needs room."""
+__all__ = ["as_labels", "as_numbers"]
 
 _TIMES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
-_TOLD_APART = 1e-12
-"""The least spread of a target beside its size that is learned: below it rounding takes over."""
 
 
 def as_labels(y: Any) -> Array:
@@ -38,7 +34,7 @@ def as_labels(y: Any) -> Array:
     given = labels.tolist()
     gaps = [i for i, label in enumerate(given) if is_gap(label)]
     if gaps:
-        raise DataError(f"y has no label in row {gaps[0]}. Leave out such rows.")
+        raise DataError(f"y has no label in data row {gaps[0] + 1}. Leave out such rows.")
     return _of_objects(given) if labels.dtype == object else labels
 
 
@@ -57,7 +53,7 @@ def as_numbers(y: Any) -> Array:
     """Return numbers to be learned, (n,) or (n, k) of float64.
 
     Errors: `DTypeError` for dates, spans of time, complex numbers and what is no number; `ShapeError`;
-    `DataError` for NaN, infinities and numbers beyond ±1e37.
+    `DataError` for NaN, infinities and numbers beyond ±1e300.
     """
     given = np.asarray(y)
     odd = next((v for v in given.flat if isinstance(v, _TIMES)), None) if given.dtype == object else None
@@ -72,44 +68,6 @@ def as_numbers(y: Any) -> Array:
         raise ShapeError(f"y has shape {values.shape}; it must be (n,) or (n, k).")
     wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if len(wrong):
-        raise DataError(f"y is NaN or infinite in row {wrong[0]}. Leave out such rows.")
-    large = np.flatnonzero((np.abs(values) > _LARGEST).reshape(len(values), -1).any(axis=1))
-    if len(large):
-        raise DataError(f"y is beyond ±{_LARGEST:g} in row {large[0]}. Give it in a larger unit.")
+        raise DataError(f"y is NaN or infinite in data row {wrong[0] + 1}. Leave out such rows.")
+    check_range(values, "y")
     return values
-
-
-def target_scale(y: Array, dtype: str) -> tuple[Array, Array]:
-    """Return mean and standard deviation of each output of a target, (k,) each.
-
-    y: (n,) or (n, k). dtype: that of the networks. Errors: `DataError` for a target that is the same in
-    every row, or differs by less than float64 or the networks can tell apart.
-
-    >>> [part.tolist() for part in target_scale(np.array([1.0, 3.0]), "float32")]
-    [[2.0], [1.0]]
-    """
-    rows = y.reshape(len(y), -1).astype(np.float64)
-    shift = rows.mean(axis=0)
-    _, power = np.frexp(np.abs(rows - shift).max(axis=0))
-    scale = np.ldexp(np.ldexp(rows, -power).std(axis=0), power)  # squares of tiny numbers are 0 otherwise
-    for j in range(rows.shape[1]):
-        which = f"output {j} of the target" if rows.shape[1] > 1 else "the target"
-        if (rows[:, j] == rows[0, j]).all():
-            raise DataError(f"{which} is {rows[0, j]:g} in every row: there is nothing to learn.")
-        if not scale[j] > _TOLD_APART * abs(shift[j]):
-            raise DataError(
-                f"{which} is {shift[j]:g} but for less than {_TOLD_APART:g} of that. Subtract what its rows "
-                "have in common."
-            )
-        if scale[j] < _least(dtype):
-            other = ", or take dtype='float64'" if scale[j] >= _least("float64") else ""
-            raise DataError(
-                f"{which} varies by {scale[j]:.3g}, too little for {dtype}. Give it in a smaller unit{other}."
-            )
-    return shift, scale
-
-
-def _least(dtype: str) -> float:
-    """Return the least deviation of a target whose multiples a dtype holds with all its digits."""
-    info = np.finfo(dtype)
-    return float(info.smallest_normal) / float(info.eps)

@@ -15,16 +15,25 @@ from clearprop.layers import Dense, Dropout, Layer
 from clearprop.many import fit_many
 from clearprop.network import Network
 from clearprop.optimizers import AdamW
+from clearprop.specification import check_dtype
 from clearprop.tabular.model import soften
-from clearprop.tabular.targets import target_scale
 from clearprop.training.callbacks import EarlyStopping
 from clearprop.training.history import History
+from clearprop.training.scaling import TargetScale
 
 if TYPE_CHECKING:
     from clearprop.training.history import Row
     from clearprop.training.loop import TrainingRun
 
-__all__ = ["MostAccurate", "Recipe", "Trained", "best_temperature", "suited", "train_members"]
+__all__ = [
+    "MostAccurate",
+    "Recipe",
+    "Trained",
+    "best_temperature",
+    "fitting_dtype",
+    "suited",
+    "train_members",
+]
 
 _FEWEST_TO_HOLD_OUT = 50
 _MOST_HELD_OUT = 3000
@@ -127,7 +136,7 @@ def train_members(
     deviation 1; the last layer then gives them in their own unit.
     """
     train, held = rows
-    shift, scale = (np.zeros(1), np.ones(1)) if classes is not None else target_scale(y[train], dtype)
+    scale = TargetScale.of(y[train]) if classes is None else None
     n_out = len(classes) if classes is not None else y.reshape(len(y), -1).shape[1]
     members = recipe.members or 1
     networks = [
@@ -146,9 +155,7 @@ def train_members(
     histories = fit_many(
         networks,
         inputs,
-        y
-        if classes is not None
-        else (y - (shift if y.ndim > 1 else shift[0])) / (scale if y.ndim > 1 else scale[0]),
+        y if scale is None else scale(y),
         rows=[train] * members,
         validation_rows=[held] * members if len(held) else None,
         optimizer=AdamW(recipe.eta or 1e-3, weight_decay=recipe.weight_decay or 0.0),
@@ -158,10 +165,16 @@ def train_members(
         early_stopping=_stopper(recipe, classes is not None, len(held)) if len(held) else False,
         **options,
     )
-    if classes is None:
+    if scale is not None:
         for network in networks:
-            _undo_scale(network, shift, scale)
+            scale.undo(network)
     return Trained(tuple(networks), tuple(histories), held)
+
+
+def fitting_dtype(y: Array, dtype: Any, classes: bool) -> str:
+    """Return the dtype that networks for targets y need: `dtype`, or float64 for numbers beyond it."""
+    wanted = check_dtype(dtype).name
+    return wanted if classes else TargetScale.of(y).dtype(wanted)
 
 
 class MostAccurate(EarlyStopping):
@@ -190,13 +203,6 @@ def _stopper(recipe: Recipe, classes: bool, n_held: int) -> EarlyStopping:
 
 def _seed_of(seed: int, member: int) -> int:
     return (seed * 1_000_003 + member) % (1 << 63)
-
-
-def _undo_scale(network: Network, shift: Array, scale: Array) -> None:
-    """Let the network give numbers in their own unit: y = s y' + m goes into W and b of the last layer."""
-    last = len(network.layers)
-    network.W[last] *= scale[:, None].astype(network.dtype)
-    network.b[last][:] = scale * network.b[last] + shift
 
 
 def best_temperature(p: Array, indices: Array) -> float:
