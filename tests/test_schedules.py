@@ -242,6 +242,15 @@ def test_on_plateau_counts_nan_as_no_improvement() -> None:
         assert schedule.observe(state, 3.0)["best"] == 3.0
 
 
+@pytest.mark.parametrize(("convention", "reduced"), [("torch", True), ("sklearn", False)])
+def test_a_value_at_the_bar_itself_improves_by_sklearns_convention_alone(
+    convention: str, reduced: bool
+) -> None:
+    schedule = OnPlateau(0.5, patience=0, min_delta=0.25, convention=convention)
+    state = schedule.observe(schedule.observe(schedule.start(), 1.0), 0.75)
+    assert (schedule.rate(ETA, step=1, epoch=1, state=state) < ETA) is reduced
+
+
 def test_a_schedule_that_does_not_monitor_keeps_its_state() -> None:
     state = {"seen": 3}
     kept = Constant().observe(state, 0.5)

@@ -1,7 +1,7 @@
 """Mutation tests: small changes to the mathematics, each of which a fast part of the test suite must notice.
 
 The changes are made in copies of the package, never in the checkout. What survives shows a hole in the tests,
-or changes nothing that can be seen; such equivalent mutants stand in `EQUIVALENT`, each with its reason.
+or changes nothing that can be seen; such mutants stand in `equivalent_mutants.py`, each with its reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from benchmarks.planted_bugs.rewriting import KINDS, Place, places
 
-from trust.equivalent_mutants import EQUIVALENT
+from trust.equivalent_mutants import is_equivalent
 from trust.frame import Figure, Result, Test, command
 
 __all__ = ["KILLERS", "TEST", "Mutant", "mutants", "run", "survives"]
@@ -62,7 +62,7 @@ class Mutant(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What `EQUIVALENT` names it by: function, what stood there, what stands there now."""
+        """What `is_equivalent` names it by: function, what stood there, what stands there now."""
         made = self.place.rewrite()
         return f"{self.file}:{made.function}", made.before, made.after
 
@@ -73,7 +73,7 @@ class Mutant(NamedTuple):
 def run(count: int, seed: int) -> Result:
     """Let the tests look at `count` mutants drawn from all of them."""
     drawn = mutants(count, seed)
-    judged = [mutant for mutant in drawn if mutant.key not in EQUIVALENT]
+    judged = [mutant for mutant in drawn if not is_equivalent(mutant.key)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(WORKERS):
