@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from tests import realdata
 
+from clearprop.cells import typed
 from clearprop.datasets import load_dataset, read_table
-from clearprop.datasets.cells import typed
 from clearprop.datasets.tables import read_columns, read_frame
 from clearprop.errors import (
     DataError,

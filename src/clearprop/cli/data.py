@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.cells import number_of
 from clearprop.cli.output import Output
 from clearprop.cli.tables import TableDataset, is_table, read_table_file
 from clearprop.datasets import Dataset, dataset_names, load_dataset
-from clearprop.datasets.cells import number_of
 from clearprop.errors import DataError, OptionError
 
 __all__ = [

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from clearprop.datasets.cells import number_of
+from clearprop.cells import number_of
 from clearprop.datasets.files import first_bytes, open_binary
 from clearprop.errors import FileFormatError, MissingDependencyError
 

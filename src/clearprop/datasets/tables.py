@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clearprop.cells import MISSING_WORDS, TRUTH, Texts, is_truth, number_of, typed, with_points
 from clearprop.checks import as_choice, as_path
-from clearprop.datasets.cells import MISSING_WORDS, TRUTH, Texts, is_truth, number_of, typed, with_points
 from clearprop.datasets.dataset import Dataset
 from clearprop.datasets.delimited import DECIMAL, read_header, read_text, require_pandas
 from clearprop.datasets.files import first_bytes, open_binary, require_file

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.cells import TRUTH
 from clearprop.errors import DataError, DTypeError, FileFormatError, OptionError
 from clearprop.tabular.reading import Column, as_levels
 from clearprop.tabular.texts import common_form
@@ -26,9 +27,6 @@ CLIP = 3.0
 _PERIOD = 10.0  # of the slowest wave: longer than the range of scaled numbers, so that no two look the same
 
 _MOST_WAVES = 1024
-
-_TRUTH = {"false": 0.0, "true": 1.0}  # in any case
-
 _PARTS: dict[str, int] = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
 
 
@@ -339,8 +337,8 @@ def _numbers_of(column: Column, truth: bool, where: str) -> Array:
         return column.values
     if truth and column.kind == "text":
         words = [None if text is None else text.lower() for text in column.values]
-        if {word for word in words if word is not None} <= _TRUTH.keys():
-            return np.array([np.nan if word is None else _TRUTH[word] for word in words])
+        if {word for word in words if word is not None} <= TRUTH.keys():
+            return np.array([np.nan if word is None else TRUTH[word] for word in words])
     _check_empty(column, "numbers", where)
     return np.full(len(column.values), np.nan)
 

@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.cells import MISSING_WORDS, TRUTH
 
-__all__ = ["DATE", "MISSING_WORDS", "NUMBER", "as_date", "common_form", "date_of", "is_gap", "texts_of"]
-
-MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
-"""What stands for no value in a column of text, in any case."""
+__all__ = ["DATE", "NUMBER", "as_date", "common_form", "date_of", "is_gap", "texts_of"]
 
 NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 """Text that is a number, and no code that begins with a zero."""
@@ -88,7 +86,7 @@ def common_form(text: str) -> str:
     >>> [common_form(text) for text in ("2.50", "1e3", "007", "TRUE", "2024-02-05 00:00:00", "red")]
     ['2.5', '1000', '7', 'true', '2024-02-05', 'red']
     """
-    if text.lower() in ("true", "false"):
+    if text.lower() in TRUTH:
         return text.lower()
     if _ANY_NUMBER.fullmatch(text):
         return _common_number(text)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 __all__ = ["MISSING_WORDS", "TRUTH", "Texts", "is_truth", "number_of", "typed", "with_points"]
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+"""What stands for no value in a column of text, in any case."""
 TRUTH = {"false": 0.0, "true": 1.0}
+"""The words of truth values, in any case, and what they count as."""
 
 # As `clearprop.tabular.read` has it: what begins with a zero is a code. Infinity is a number, to be refused.
 _NUMBER = re.compile(
