@@ -273,3 +273,28 @@ def test_a_list_that_grows_does_not_outgrow_the_header(tmp_path) -> None:
     assert (second.costs, second.steps) == (whole.costs, whole.steps)
     assert {type(second.costs), type(second.steps)} == {list}
     assert (type(second.costs[0]), type(second.steps[0])) == (float, int)
+
+
+def find_arrays(value):
+    if isinstance(value, dict | list):
+        if "$array" in value:
+            yield value
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from find_arrays(inner)
+
+
+@pytest.mark.parametrize("place", [("batch_size",), ("optimizer",), ("optimizer", "eta")])
+def test_a_run_described_by_an_array_is_refused(whole, tmp_path, place) -> None:
+    parts = take_apart(whole)
+    header = copy.deepcopy(parts.header)
+    kept = header["__metadata__"]["extra"]["extra"]["checkpoint"]
+    array = next(find_arrays(kept))
+    there = kept["run"]
+    for key in place[:-1]:
+        there = there[key]
+    assert place[-1] in there
+    there[place[-1]] = array
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(sign(header, parts.data))
+    with pytest.raises(FileFormatError, match="is not sound"):
+        go(make(), resume=path)

@@ -85,7 +85,7 @@ def check_same(then: Mapping[str, Any], now: Mapping[str, Any], path: str, exact
     Errors: `DataError` for other data; `OptionError` for another option; `UnsupportedError` where the bits
     cannot be had here, unless they need not be `exact`.
     """
-    if then.keys() != now.keys():
+    if then.keys() != now.keys() or _holds_array(dict(then)):
         raise FileFormatError(f"{path} is not sound: it does not say what its run was, or says too much.")
     for name in then:
         if name not in ("data", "validation", "conditions", *_MAY_DIFFER):
@@ -102,6 +102,14 @@ def check_same(then: Mapping[str, Any], now: Mapping[str, Any], path: str, exact
             f"the bits of the run in {path} cannot be had here: {other}; or go on with "
             "Checkpoint(…, exact=False) (--inexact), whose numbers are close, but not the same."
         )
+
+
+def _holds_array(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_array, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_array, value))
+    return isinstance(value, np.ndarray)
 
 
 def _check_option(name: str, then: Any, now: Any, path: str) -> None:
