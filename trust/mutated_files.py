@@ -182,7 +182,7 @@ TEST = Test(
     short=100_000,
     long=10_000_000,
     unit="files",
-    minutes=2.0,
+    minutes=4.5,
 )
 
 if __name__ == "__main__":

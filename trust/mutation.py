@@ -222,7 +222,7 @@ TEST = Test(
     short=60,
     long=100_000,
     unit="mutants",
-    minutes=6.0,
+    minutes=12.0,
 )
 
 if __name__ == "__main__":
