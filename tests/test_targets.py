@@ -335,3 +335,10 @@ def test_sparse_targets_train_like_dense_ones(kind, form):
         expected.fit(X, rows, **options)
         np.testing.assert_array_equal(found.theta, expected.theta)
         assert found.evaluate(X, sparse(rows)) == expected.evaluate(X, rows)
+
+
+def test_classes_that_no_array_can_hold_are_refused() -> None:
+    config = Targets("classes", 2, (1, 2), 0.0, True, "int64").config()
+    assert Targets.from_config(config).classes == (1, 2)
+    with pytest.raises(OptionError, match="have 2 different labels as classes"):
+        Targets.from_config({**config, "classes": [10**30, 1]})

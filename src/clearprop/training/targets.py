@@ -304,6 +304,7 @@ def _check(targets: Targets) -> None:
     np.dtype(targets.dtype)
     wanted = {"classes": n_out, "onehot": n_out, "binary": 2}.get(kind, 0)
     plain = all(isinstance(label, str | int | float) for label in targets.classes)
+    plain = plain and np.asarray(targets.classes).dtype.kind != "O"  # 10**30 is no number of an array
     if not plain or len(set(targets.classes)) != wanted or (kind == "binary" and n_out != 1):
         raise OptionError(
             f"targets of the kind {kind!r} and n_out={n_out} have {wanted} different labels as classes. Got "
