@@ -23,7 +23,7 @@ struct Sparse : Padded<T> {
       Index at = x * zeros.found.room + first;
       for (Index j = 0; j < n; ++j) {
         if (this->at(x, j) == 0) continue;
-        check(zeros.columns[static_cast<std::size_t>(at++)] == j, "the list of a row", rows, n, x);
+        check(static_cast<Index>(zeros.columns.data()[at++]) == j, "the list of a row", rows, n, x);
         ++want;
       }
     }
