@@ -194,7 +194,7 @@ def table(results: dict[str, Any]) -> str:
             text = f"{means[model]:.4f}"
             text = f"**{text}**" if means[model] == best else text
             spent = np.mean([one["fit_cpu_s"] for one in seeds.values()])
-            cells.append(f"{text}, {spent:.0f} s, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}")
+            cells.append(f"{text}, {spent:.1f} s, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}")
         lines.append(f"| {name} | {own['measure']} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, *(["", *told] if (told := mixed(results)) else [])])
 
