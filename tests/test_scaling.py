@@ -64,7 +64,7 @@ def test_what_differs_in_the_last_digits_is_not_called_the_same():
     [
         ([1.0, 1e301], r"the target holds 1e\+301 in data row 2; the largest usable number is ±1e\+300"),
         ([-2e305, 1e301], r"the target holds -2e\+305 in data row 1"),
-        ([1.0, np.nan], "holds NaN or infinity"),
+        ([1.0, np.nan], "is NaN or infinite in data row 2"),
         ([0.0, 1e-304], "the values of the target differ by 5e-305, too little"),
     ],
 )

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MISSING_WORDS", "TRUTH", "Texts", "is_truth", "number_of", "typed", "with_points"]
+__all__ = ["MISSING_WORDS", "NUMBER", "TRUTH", "Texts", "is_truth", "number_of", "typed", "with_points"]
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """What stands for no value in a column of text, in any case."""
 TRUTH = {"false": 0.0, "true": 1.0}
 """The words of truth values, in any case, and what they count as."""
 
-# As `clearprop.tabular.read` has it: what begins with a zero is a code. Infinity is a number, to be refused.
-_NUMBER = re.compile(
-    r"[+-]?((0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?|(?i:inf(inity)?))", re.ASCII
-)
+NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+"""Text that is a number, and no code that begins with a zero."""
+
+_NUMBER_OR_INFINITY = re.compile(rf"{NUMBER.pattern}|[+-]?(?i:inf(inity)?)", re.ASCII)
 _WITH_COMMA = re.compile(r"[+-]?(0|[1-9][0-9]*|(?=,[0-9]))(,[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
@@ -87,6 +87,6 @@ def typed(column: NDArray[Any], decimal: str) -> NDArray[Any]:
         truths = [None if cell.lower() in MISSING_WORDS else cell.lower() == "true" for cell in cells]
         found = texts.spread(truths, None, object)
         return found if any(value is None for value in found) else found.astype(bool)
-    if (said or not cells) and all(map(_NUMBER.fullmatch, said)):
+    if (said or not cells) and all(map(_NUMBER_OR_INFINITY.fullmatch, said)):
         return texts.spread([number_of(cell) for cell in cells], math.nan, np.float64)
     return column

@@ -110,8 +110,7 @@ def _array_rows(network: Network, path: Path) -> Array:
 
 def _rows_of(network: Network, path: Path, source: Source) -> Array:
     wanted = tuple(about_data(network).get("feature_names") or ())
-    if KEY in network.extra and TabularModel.of_network(network).encoding.named:
-        encoding = TabularModel.of_network(network).encoding
+    if KEY in network.extra and (encoding := TabularModel.of_network(network).encoding).named:
         wanted = tuple(column.name for column in encoding.columns if column.names)
     table = read_rows(path, source.drop, wanted, levelled(network))
     return np.asarray(encode_rows(network, table, where=str(path)))

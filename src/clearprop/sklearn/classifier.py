@@ -325,7 +325,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if y.ndim != 1 + several or (several and y.shape[1] != self.n_outputs_):
             raise ShapeError(f"y_val must have the shape of y, save for its rows. Got the shape {y.shape}.")
         known: list[Any] = [0, 1] if several else self.classes_.tolist()
-        unknown = [label for label in y.ravel().tolist() if not _is_among(label, known)][:1]
+        among = set(known)
+        unknown = [label for label in y.ravel().tolist() if not _is_among(label, among)]
         if unknown:
             raise OptionError(f"y_val must hold classes of y, which are {one_of(known)}. Got {unknown[0]!r}.")
         return y
@@ -358,8 +359,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return tags
 
 
-def _is_among(label: Any, known: Sequence[Any]) -> bool:
+def _is_among(label: Any, known: set[Any]) -> bool:
     try:
         return label in known
-    except ValueError:  # a label that is an array
+    except TypeError:  # a label that is a list or an array
         return False

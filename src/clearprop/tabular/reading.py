@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.cells import NUMBER
 from clearprop.checks import as_items
 from clearprop.errors import DataError, DTypeError, ShapeError, did_you_mean, one_of
-from clearprop.tabular.texts import DATE, NUMBER, as_date, date_of, is_gap, texts_of
+from clearprop.tabular.texts import DATE, as_date, date_of, is_gap, texts_of
 
 __all__ = ["Column", "Table", "as_levels", "read"]
 

@@ -12,10 +12,7 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.cells import MISSING_WORDS, TRUTH
 
-__all__ = ["DATE", "NUMBER", "as_date", "common_form", "date_of", "is_gap", "texts_of"]
-
-NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?")
-"""Text that is a number, and no code that begins with a zero."""
+__all__ = ["DATE", "as_date", "common_form", "date_of", "is_gap", "texts_of"]
 
 _ZONE = r"(Z|[+-][0-9]{2}:[0-9]{2})"
 DATE = re.compile(

@@ -100,8 +100,9 @@ class TargetScale:
 def check_range(y: Array, where: str = "the target") -> None:
     """Raise `DataError`, naming the first row, for numbers (n,) or (n, k) that no network can learn."""
     rows = np.asarray(y).reshape(len(y), -1)
-    if not np.isfinite(rows).all():
-        raise DataError(f"{where} holds NaN or infinity. Remove or replace such rows.")
+    wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(wrong):
+        raise DataError(f"{where} is NaN or infinite in data row {wrong[0] + 1}. Leave out such rows.")
     too_large = (np.abs(rows) > LARGEST_TARGET).any(axis=1)
     if too_large.any():
         row = int(np.argmax(too_large))
