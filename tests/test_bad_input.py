@@ -13,9 +13,11 @@ from clearprop.errors import (
     ClearpropError,
     DataError,
     DTypeError,
+    MissingFileError,
     OptionError,
     ShapeError,
     UnknownNameError,
+    UnreadableFileError,
     UnsupportedError,
 )
 
@@ -479,6 +481,7 @@ def test_an_unknown_activation_has_a_suggestion():
     ("make", "error", "message"),
     [
         (lambda: cp.Affine("a"), DTypeError, "shift of Affine must be a number"),
+        (lambda: cp.Affine([[1.0], [2.0, 3.0]]), ShapeError, "shift of Affine holds rows of different"),
         (lambda: cp.Affine(factor=np.nan), OptionError, "factor of Affine must be finite"),
         (lambda: cp.Affine(np.ones((2, 2))), OptionError, r"a number or \(features,\)"),
         (lambda: cp.Affine()(scipy.sparse.csr_matrix(X)), OptionError, r"sparse X .* X.toarray\(\)"),
@@ -492,6 +495,19 @@ def test_an_unknown_activation_has_a_suggestion():
 def test_bad_preprocessing(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("engine", [np.array([]), np.array(["auto"]), ["auto"], 0, None])
+def test_an_engine_is_a_name(engine):
+    with pytest.raises(UnknownNameError, match="unknown engine"):
+        cp.Network([2, 1], engine=engine)
+
+
+@pytest.mark.parametrize("read", [cp.datasets.read_npz, cp.datasets.mnist, cp.datasets.read_table, cp.load])
+@pytest.mark.parametrize("path", ["a" * 5000, "a/" * 4000 + "a", "/root/" + "a" * 5000 + "/a"])
+def test_a_name_that_is_too_long_is_that_of_no_file(read, path):
+    with pytest.raises((MissingFileError, UnreadableFileError), match=r"there is no file|cannot be read"):
+        read(path)
 
 
 def test_n_in_is_held_to():

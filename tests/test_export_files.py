@@ -354,6 +354,9 @@ def test_options_that_do_not_fit_are_refused():
     net, _ = classifier()
     with pytest.raises(DataError, match="labels must name each of the 4 classes"):
         inference_program(net, labels=["a"])
+    for labels in (False, 3, "abcd"):
+        with pytest.raises(DTypeError, match="labels must be a list"):
+            inference_program(net, labels=labels)
     with pytest.raises(DataError, match="this network was never fitted"):
         inference_program(cp.Network([1, 1]), labels=["a", "b"])
     with pytest.raises(DataError, match="this network was trained on regression"):

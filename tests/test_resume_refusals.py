@@ -29,6 +29,7 @@ from clearprop.errors import (
     FileFormatError,
     MissingFileError,
     OptionError,
+    UnreadableFileError,
     UnsupportedError,
     WouldOverwriteError,
 )
@@ -195,6 +196,7 @@ def test_a_checkpoint_is_a_model(folder) -> None:
 MISUSES = [
     ({"resume": True}, OptionError, "Give checkpoint="),
     ({"resume": "nowhere"}, MissingFileError, "no checkpoint in nowhere"),
+    ({"resume": "a" * 5000}, UnreadableFileError, "cannot be read"),
     ({"resume": 3}, DTypeError, "resume must be"),
     ({"checkpoint": 3}, DTypeError, "checkpoint must be"),
     ({"checkpoint": "no/such/folder"}, MissingFileError, "no folder no/such"),

@@ -32,7 +32,7 @@ from trust.hostile_values import hostile, network, plausible, text
 
 __all__ = ["Call", "call", "targets"]
 
-SECONDS = 3.0
+SECONDS = 1.0
 """Processor time after which a call is broken off: training may be asked to take for ever."""
 HOSTILE_SHARE = 0.5
 COMMANDS_SHARE = 0.06

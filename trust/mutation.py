@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import ast
 import compileall
+import json
 import os
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,15 +31,14 @@ from benchmarks.planted_bugs.rewriting import KINDS, Place, places
 from trust.equivalent_mutants import is_equivalent
 from trust.frame import Figure, Result, Test, command
 
-__all__ = ["KILLERS", "TEST", "Mutant", "mutants", "run", "survives"]
+__all__ = ["KILLERS", "TEST", "Judge", "Mutant", "mutants", "run"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "clearprop"
 KILLED = 0.95
 WORKERS = 2
-SECONDS = 300.0
 
-GRADIENTS = "test_trust_numbers.py::test_random_networks_have_right_gradients"
+GRADIENTS = "test_random_gradients.py"
 KILLERS: dict[str, tuple[str, ...]] = {
     "layers": (GRADIENTS, "test_layers.py"),
     "engines/batch.py": (GRADIENTS, "test_mutants.py", "test_trace.py", "test_gradient_memory.py"),
@@ -74,19 +76,7 @@ def run(count: int, seed: int) -> Result:
     """Let the tests look at `count` mutants drawn from all of them."""
     drawn = mutants(count, seed)
     judged = [mutant for mutant in drawn if not is_equivalent(mutant.key)]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(WORKERS) as pool:
-        copies: SimpleQueue[Path] = SimpleQueue()
-        for number in range(WORKERS):
-            copies.put(copied(Path(folder, str(number))))
-
-        def judge(mutant: Mutant) -> str:
-            here = copies.get()
-            try:
-                return survives(mutant, here)
-            finally:
-                copies.put(here)
-
-        verdicts = list(pool.map(judge, judged))
+    verdicts = _verdicts(judged)
     found = Counter(verdicts)
     killed = (len(judged) - found["survived"]) / max(1, len(judged))
     survivors = [
@@ -99,13 +89,30 @@ def run(count: int, seed: int) -> Result:
             Figure("mutants", len(drawn), at_least=min(count, len(_all()))),
             Figure("equivalent, each with its reason", len(drawn) - len(judged)),
             Figure("noticed by a test", found["killed"]),
-            Figure("of these not even imported", found["no import"]),
             Figure("survived", found["survived"]),
             Figure("share noticed", killed, at_least=KILLED),
         ),
         tuple(survivors) if killed < KILLED else (),
         done=len(drawn),
     )
+
+
+def _verdicts(mutants: Sequence[Mutant]) -> list[str]:
+    """Return what the tests say of each mutant; several are judged at once."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as judges:
+        free: SimpleQueue[Judge] = SimpleQueue()
+        for number in range(WORKERS):
+            free.put(judges.enter_context(closing(Judge(Path(folder, str(number))))))
+
+        def judge(mutant: Mutant) -> str:
+            one = free.get()
+            try:
+                return one(mutant)
+            finally:
+                free.put(one)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return list(pool.map(judge, mutants))
 
 
 # -- drawing -------------------------------------------------------------------------------------------
@@ -130,22 +137,30 @@ def _all() -> tuple[Mutant, ...]:
 
 
 def mutants(count: int, seed: int) -> Sequence[Mutant]:
-    """Return `count` mutants, kinds and files taking turns; all of them if there are no more."""
+    """Return `count` mutants, those of another seed being others until all have had their turn.
+
+    Kinds and files take turns, as long as they last.
+    """
+    everyone = _in_turns()
+    begin = seed * count % len(everyone)
+    return (everyone[begin:] + everyone[:begin])[:count]
+
+
+@cache
+def _in_turns() -> tuple[Mutant, ...]:
+    """Return every mutant, the kinds and files taking turns."""
     everyone = _all()
-    if count >= len(everyone):
-        return everyone
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     groups: dict[tuple[str, str], list[Mutant]] = {}
     for number in rng.permutation(len(everyone)):
         mutant = everyone[number]
         groups.setdefault((mutant.place.kind, mutant.file), []).append(mutant)
     waiting = [groups[key] for key in sorted(groups)]
     chosen: list[Mutant] = []
-    while len(chosen) < count:
+    while waiting:
+        chosen += [waiting[number].pop() for number in rng.permutation(len(waiting))]
         waiting = [group for group in waiting if group]
-        for number in rng.permutation(len(waiting)):
-            chosen.append(waiting[number].pop())
-    return chosen[:count]
+    return tuple(chosen)
 
 
 # -- judging -------------------------------------------------------------------------------------------
@@ -163,56 +178,51 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def survives(mutant: Mutant, folder: Path) -> str:
-    """Put the mutant into the copy and run its tests; return "survived", "killed" or "no import"."""
-    path = folder / "clearprop" / mutant.file
-    before = path.read_text(encoding="utf-8")
-    path.write_text(mutant.place.rewrite().source, encoding="utf-8")
-    try:
-        if _python(folder, "-c", "import clearprop, clearprop.schedules") != 0:
-            return "no import"
-        part = next(part for part in KILLERS if mutant.file.startswith(part))
-        return "survived" if _tests_pass(folder, KILLERS[part]) else "killed"
-    finally:
-        path.write_text(before, encoding="utf-8")
+class Judge:
+    """A copy of the package, and a process that lets the tests look at the mutants put into it."""
 
-
-_RUN = """
-import sys, clearprop, pytest
-assert clearprop.__file__.startswith(sys.argv[1]), "the tests would run on another package"
-sys.exit(pytest.main(sys.argv[2:]))
-"""
-
-
-def _tests_pass(folder: Path, names: Sequence[str]) -> bool:
-    tests = [str(ROOT / "tests" / name) for name in names]
-    options = [
-        "-x",
-        "-q",
-        "-n0",
-        "-p",
-        "no:cacheprovider",
-        f"--rootdir={ROOT}",
-        "-c",
-        str(ROOT / "pyproject.toml"),
-    ]
-    return _python(folder, "-c", _RUN, str(folder), *options, *tests) == 0
-
-
-def _python(folder: Path, *arguments: str) -> int:
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            [sys.executable, *arguments],
+    def __init__(self, folder: Path) -> None:
+        self.folder = copied(folder)
+        environment = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "trust.mutation_child", str(self.folder)],
             cwd=ROOT,
             env=environment,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-    except subprocess.TimeoutExpired:
-        return -1
-    return done.returncode
+
+    def __call__(self, mutant: Mutant) -> str:
+        """Return "survived" or "killed"."""
+        words = re.findall("[A-Z]?[a-z]{2,}", f"{Path(mutant.file).stem} {mutant.place.function}")
+        return self.look_at(mutant.file, mutant.place.rewrite().source, words)
+
+    def look_at(self, file: str, source: str, words: Collection[str] = ()) -> str:
+        """Return the verdict on another text of a file; tests named with one of the words come first."""
+        part = next(part for part in KILLERS if file.startswith(part))
+        tests = [str(ROOT / "tests" / name) for name in KILLERS[part]]
+        path = self.folder / "clearprop" / file
+        before = path.read_text(encoding="utf-8")
+        path.write_text(source, encoding="utf-8")
+        try:
+            return self._ask({"tests": tests, "words": sorted(words)})
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+    def _ask(self, what: dict[str, Any]) -> str:
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(json.dumps(what), file=process.stdin, flush=True)
+        verdict = process.stdout.readline().strip()
+        if not verdict:
+            raise RuntimeError(f"trust.mutation_child ended early, with the exit code {process.wait()}")
+        return verdict
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
 
 
 TEST = Test(

@@ -119,7 +119,7 @@ def check_dtype(dtype: Any) -> np.dtype[Any]:
 def check_engine(engine: Any) -> str:
     """Return the name of an engine, or "auto". Errors: `UnknownNameError` with a suggestion."""
     known = ["auto", *engine_names()]
-    if engine not in known:
+    if not isinstance(engine, str) or engine not in known:
         hint = did_you_mean(str(engine), known)
         raise UnknownNameError(f"unknown engine {engine!r}.{hint} Known: {one_of(known)}.")
     return str(engine)

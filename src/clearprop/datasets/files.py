@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +26,12 @@ def require_file(path: Path) -> None:
 
     Errors: `MissingFileError`; `FileFormatError` for a folder.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # which, unlike path.is_dir(), says no where a name is too long
         raise FileFormatError(f"{path} is a folder; give the path of a file in it")
-    if not path.exists():
+    if not os.path.exists(path):
         folder = path.parent
-        near = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        where = "" if folder.is_dir() else f" (there is no folder {folder} either)"
+        near = [entry.name for entry in folder.iterdir()] if os.path.isdir(folder) else []
+        where = "" if os.path.isdir(folder) else f" (there is no folder {folder} either)"
         raise MissingFileError(f"there is no file {path}{where}.{did_you_mean(path.name, near)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -177,7 +178,7 @@ def _load(
 ) -> Dataset:
     if path is not None:
         path = as_path(path).expanduser()
-        arrays = _from_folder(source, path) if path.is_dir() else read_npz(path)
+        arrays = _from_folder(source, path) if os.path.isdir(path) else read_npz(path)
         return _dataset(source, arrays, str(path))
     folder = cache_dir() / source.name if cache is None else as_path(cache).expanduser()
     mirrors = source.mirrors if base_url is None else (base_url,) if isinstance(base_url, str) else base_url

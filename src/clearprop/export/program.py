@@ -13,7 +13,7 @@ import numpy as np
 
 from clearprop.activations import ActivationFunction, Identity, PerNeuron, PReLU, activations
 from clearprop.arrays import Array
-from clearprop.checks import as_choice
+from clearprop.checks import as_choice, as_items
 from clearprop.errors import DataError, DTypeError, NotInitializedError, UnsupportedError
 from clearprop.export.steps import (
     Add,
@@ -131,9 +131,10 @@ def _classes(network: Network, labels: Sequence[str] | None) -> tuple[tuple[str,
             )
         return (), None
     if labels is not None:
-        if isinstance(labels, str) or len(labels) != len(names):
+        given = as_items("labels", labels)
+        if len(given) != len(names):
             raise DataError(f"labels must name each of the {len(names)} classes. Got {labels!r}.")
-        names = tuple(str(label) for label in labels)
+        names = tuple(map(str, given))
     return names, (1 + targets.low) / 2 if targets.kind == "binary" else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 import warnings
@@ -267,7 +268,7 @@ def _check_unused(asked: Checkpoint) -> None:
 def _load(source: Path, plan: FitPlan, must_be: bool) -> Saved | None:
     """Return the newest checkpoint that is whole; None where there is none, and none must be."""
     model = plan.draft.model
-    if source.is_file():
+    if os.path.isfile(source):  # which, unlike source.is_file(), says no where a name is too long
         return read(source, model)
     files = [path for _, path in reversed(_files(source))]
     if not files:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_array
 from clearprop.errors import DTypeError, OptionError, ShapeError
 from clearprop.training.features import chunks, dense_rows, is_sparse
 
@@ -91,7 +92,7 @@ def _rows(X: Any, rows: Any) -> Array:
 
 
 def _checked(name: str, value: Any) -> Any:
-    array = np.asarray(value)
+    array = as_array(f"{name} of Affine", value)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{name} of Affine must be a number or an array of numbers. Got {value!r}.")
     if array.ndim > 1 or not np.all(np.isfinite(array)):
