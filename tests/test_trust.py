@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from trust import __main__ as runner
 from trust import (
@@ -30,6 +31,7 @@ from trust.forge import sign, take_apart
 from trust.frame import Figure, Result, Test, command, measured
 from trust.planted import SOUND, WRITERS
 from trust.samples import recording, saved_network
+from trust.shim import under_shim
 from trust.watch import Cost, Forbidden, cost_of, only_reading
 
 import clearprop as cp
@@ -44,7 +46,7 @@ with_shim = pytest.mark.skipif(
 
 
 def small(load=cp.load):
-    """Return what `samples` returns, with the smallest network alone."""
+    """Return what draws the smallest network alone."""
     return lambda seed: [saved_network(cp.Network([1, 1], seed=seed))._replace(load=load)]
 
 
@@ -56,16 +58,18 @@ def careless(path):
 # Files -------------------------------------------------------------------------------------------
 
 
-def test_bit_flips(monkeypatch) -> None:
-    monkeypatch.setattr(bit_flips, "samples", small())
-    result = bit_flips.run(1, 0)
+def test_bit_flips() -> None:
+    result = bit_flips.run(1, 0, small())
     assert result.passed, result.failures
     assert result.figures[0].value > 1000
 
 
-def test_bit_flips_catch_a_loader_without_a_checksum(monkeypatch) -> None:
-    monkeypatch.setattr(bit_flips, "samples", small(careless))
-    result = bit_flips.run(1, 0)
+def test_bit_flips_are_tried_on_every_kind_of_file() -> None:
+    assert [sample.kind for sample in bit_flips.every_kind(0)] == ["network", "recording", "checkpoint"]
+
+
+def test_bit_flips_catch_a_loader_without_a_checksum() -> None:
+    result = bit_flips.run(1, 0, small(careless))
     assert not result.passed
     assert any("accepted" in failure for failure in result.failures)
 
@@ -160,6 +164,30 @@ def test_a_miss_by_noise_is_tried_again() -> None:
 
     assert cost_of(work, Cost(1.0, 10_000)).bytes <= 10_000
     assert len(tries) == 2
+
+
+def costs(size: int) -> dict[str, int]:
+    """Return the bytes that some work costs, measured in this process."""
+    most = Cost(60.0, sys.maxsize)
+    work = {
+        "plain": lambda: bytearray(size),
+        "array": lambda: np.full(size, 7, np.uint8),
+        "twice": lambda: (bytearray(size), np.ones(size, np.uint8)),
+        "one after the other": lambda: [len(bytearray(size)) for _ in range(3)],
+        "grown": lambda: bytearray(size // 2).extend(bytes(size // 2)),
+    }
+    return {name: cost_of(one, most).bytes for name, one in work.items()}
+
+
+@with_shim
+def test_memory_is_measured_to_the_byte_or_nearly() -> None:
+    size = 600_000
+    found = under_shim("tests.test_trust", "costs", size)
+    for name in ("plain", "array", "one after the other"):
+        assert size <= found[name] < 1.02 * size, (name, found)
+    assert 2 * size <= found["twice"] < 2.02 * size
+    assert size <= found["grown"] < 2.3 * size
+    assert found == {name: pytest.approx(value, abs=20_000) for name, value in costs(size).items()}
 
 
 @pytest.mark.parametrize("extra", [0.5, [], {"recording": 1}, {"recording": {"data": 0.5}}])

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from clearprop.errors import FileFormatError
 from trust.frame import Figure, Result, Test, command
-from trust.samples import checkpoint, samples, scratch
+from trust.samples import Sample, checkpoint, samples, scratch
 
 __all__ = ["TEST", "flips", "judge", "run", "truncations"]
 
 
-def run(count: int, seed: int) -> Result:
+def every_kind(seed: int) -> list[Sample]:
+    """Return a small file of every kind that clearprop writes."""
+    return [*samples(seed), checkpoint(seed)]
+
+
+def run(count: int, seed: int, kinds: Callable[[int], Sequence[Sample]] = every_kind) -> Result:
     """Damage `count` files of each kind in every way, and load each."""
     found: Counter[str] = Counter()
     failures: list[str] = []
     with scratch() as folder:
         path = Path(folder, "damaged.safetensors")
         for number in range(seed, seed + count):
-            for sample in (*samples(number), checkpoint(number)):
+            for sample in kinds(number):
                 sample.save(path, True)
                 whole = path.read_bytes()
                 found["bytes"] += len(whole)

@@ -1,5 +1,7 @@
 /* Stands before the C library's calls on files: counts them, records them, and lets one of them fail.
  *
+ * With the GNU C library it also counts the memory that a thread holds.
+ *
  * Loaded with LD_PRELOAD; the process itself steers it through the functions at the end (ctypes). It can also
  * be told to stop itself (SIGSTOP) just before the n-th call that changes something in a folder, where
  * kill -9 finds it.
@@ -8,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -231,6 +234,55 @@ ssize_t readlink(const char *path, char *to, size_t size) {
   return fails("readlink") ? -1 : NEXT(readlink)(path, to, size);
 }
 int mkdir(const char *path, mode_t bits) { return fails("mkdir") ? -1 : NEXT(mkdir)(path, bits); }
+
+#ifdef __GLIBC__
+void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+void __libc_free(void *);
+
+#define OF_THIS_THREAD static __thread __attribute__((tls_model("initial-exec")))
+OF_THIS_THREAD int heap_counted;
+OF_THIS_THREAD long heap_held, heap_peak;
+
+static void *held(void *block) {
+  if (heap_counted && block) {
+    heap_held += malloc_usable_size(block);
+    if (heap_held > heap_peak) heap_peak = heap_held;
+  }
+  return block;
+}
+
+static void *given_back(void *block) {
+  if (heap_counted && block) heap_held -= malloc_usable_size(block);
+  return block;
+}
+
+void *malloc(size_t size) { return held(__libc_malloc(size)); }
+void *calloc(size_t count, size_t size) { return held(__libc_calloc(count, size)); }
+void free(void *block) { __libc_free(given_back(block)); }
+void *realloc(void *block, size_t size) {
+  long before = heap_counted && block ? (long)malloc_usable_size(block) : 0;
+  void *moved = __libc_realloc(block, size);
+  if (moved || !size) heap_held -= before;
+  return held(moved);
+}
+void *memalign(size_t alignment, size_t size) { return held(__libc_memalign(alignment, size)); }
+void *aligned_alloc(size_t alignment, size_t size) { return memalign(alignment, size); }
+int posix_memalign(void **to, size_t alignment, size_t size) {
+  void *block = memalign(alignment, size);
+  if (block) *to = block;
+  return block ? 0 : ENOMEM;
+}
+
+/* From now on count what this thread holds. */
+void shim_heap_count(void) { heap_held = heap_peak = 0, heap_counted = 1; }
+
+/* Stop; return the most bytes that were held at once, beyond those from before. */
+long shim_heap_peak(void) {
+  heap_counted = 0;
+  return heap_peak;
+}
+#endif
 
 /* From now on count this thread's calls; call number n (0: none) fails with this error. */
 void shim_arm(long n, int error, int how, long bytes, int record) {

@@ -20,7 +20,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["FOR_GOOD", "HALF", "ONCE", "Armed", "Call", "armed", "environment", "stop_before", "under_shim"]
+__all__ = [
+    "FOR_GOOD",
+    "HALF",
+    "ONCE",
+    "Armed",
+    "Call",
+    "armed",
+    "available",
+    "environment",
+    "heap",
+    "stop_before",
+    "under_shim",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path(__file__).with_name("shim.c")
@@ -73,6 +85,29 @@ def stop_before(change: int, folder: Path) -> None:
     _library().shim_stop(os.fsencode(folder), change)
 
 
+class Heap:
+    """The memory that this thread holds, of the C library's heap."""
+
+    def __init__(self, library: Any) -> None:
+        self.count = library.shim_heap_count
+        """Count from now on."""
+        self.peak = library.shim_heap_peak
+        """Stop, and return the most bytes that were held at once, beyond those from before."""
+        self.peak.restype = ctypes.c_long
+
+
+@cache
+def heap() -> Heap | None:
+    """Return what counts memory; None where nothing does: without the shim, or behind a sanitizer's heap."""
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "shim_heap_count"):
+        return None
+    found, size = Heap(library), 1 << 20
+    found.count()
+    bytearray(size)
+    return found if found.peak() >= size else None
+
+
 @cache
 def _library() -> Any:
     library = ctypes.CDLL(None)
@@ -103,15 +138,25 @@ def environment() -> Iterator[dict[str, str]]:
 
     What is loaded before already stays, and comes first: a sanitizer's runtime must.
     """
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None or sys.platform != "linux":
+    if not available():
         raise SystemExit("trust needs Linux and a C compiler (cc) for its tests of failing calls.")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "shim.so")
+        compiler = _compiler() or "cc"
         flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(library)]
         subprocess.run([compiler, *flags, str(SOURCE), "-ldl"], check=True)
         before = os.environ.get("LD_PRELOAD", "")
-        yield {**os.environ, "LD_PRELOAD": f"{before} {library}".strip()}
+        # Python asks the C library for each object, so that its memory is counted as it is asked for.
+        yield {**os.environ, "LD_PRELOAD": f"{before} {library}".strip(), "PYTHONMALLOC": "malloc"}
+
+
+def available() -> bool:
+    """Return whether the shim can be compiled and loaded here."""
+    return sys.platform == "linux" and _compiler() is not None
+
+
+def _compiler() -> str | None:
+    return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 
 
 def under_shim(module: str, function: str, *arguments: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from trust.shim import Heap, heap
 
 __all__ = ["Cost", "Forbidden", "cost_of", "only_reading"]
 
@@ -87,6 +90,25 @@ def cost_of(work: Callable[[], object], most: Cost, tries: int = 4) -> Cost:
 
 
 def _measured(work: Callable[[], object]) -> Cost:
+    counter = heap()
+    return _traced(work) if counter is None else _counted(work, counter)
+
+
+def _counted(work: Callable[[], object], counter: Heap) -> Cost:
+    gc.disable()  # what it frees was not asked for here, and would hide what was
+    try:
+        counter.count()
+        start = time.thread_time()
+        try:
+            work()
+        finally:
+            seconds, most = time.thread_time() - start, counter.peak()
+        return Cost(seconds, most)
+    finally:
+        gc.enable()
+
+
+def _traced(work: Callable[[], object]) -> Cost:
     tracemalloc.start()
     try:
         start = time.thread_time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from itertools import combinations
@@ -41,7 +42,7 @@ def check_writable(
     _refuse_same(written, {what: path for what, path in (inputs or {}).items() if path is not None})
     for path in written.values():
         folder = path.parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise MissingFileError(f"{path} cannot be written: there is no folder {folder}. Make it first.")
         _refuse_folder(path)
         try:  # asking for permission is not enough: some file systems refuse what their folders permit
@@ -85,5 +86,5 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UnwritableFileError(f"'{path}' is a folder; give the name of a file.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections import Counter
 from pathlib import Path
@@ -246,7 +247,7 @@ def _settings_as_data(settings: Settings) -> dict[str, Any]:
 
 def _is_of_this_run(model: Path, whole: Dataset, settings: Settings) -> bool:
     """Return whether a model file was written by an earlier part of the run that is gone on with."""
-    if not model.is_file():
+    if not os.path.isfile(model):
         return False
     try:
         extra = load(model).extra

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def _means_a_file(source: str | Path) -> bool:
         isinstance(source, Path)
         or any(mark in text for mark in "/\\~")
         or text.lower().endswith(FILE_SUFFIXES)
-        or Path(text).is_file()
+        or os.path.isfile(text)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +132,7 @@ def reproduce(
     if not chosen:
         raise OptionError("only must name at least one claim. Got an empty list.")
     path = None if data is None else Path(data).expanduser()
-    if path is not None and not path.exists():
+    if path is not None and not os.path.exists(path):
         raise MissingFileError(f"data: there is no file or folder {path}.")
     conditions = Conditions(quick, path)
     rows = []
