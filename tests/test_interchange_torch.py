@@ -364,6 +364,7 @@ REFUSED: list[tuple[Callable[[], Any], dict[str, Any], type[ClearpropError], str
     (lambda: Doubled(nn.Linear(2, 2)), {}, UnsupportedError, "Doubled says that in code"),
     (lambda: nn.Sequential(Own()), {}, UnsupportedError, r"'0' \(Own\) cannot be carried over"),
     (lambda: nn.Sequential(nn.ReLU()), {}, OptionError, "there is no layer with weights in it"),
+    (dict, {"activations": "relu"}, OptionError, "there is no layer with weights in it"),
     (lambda: nn.Sequential(nn.Linear(2, 2)), {"activations": "relu"}, OptionError, "says it itself"),
     (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(3, 2)), {}, ShapeError, r"layers\[2\] Dense expects 3"),
     (lambda: Own().state_dict(), {}, OptionError, "Give either activations="),

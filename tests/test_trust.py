@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,13 @@ from trust import (
     failing_calls,
     full_disk,
     kill,
+    long,
     mutated_files,
+    mutation,
     page,
     power_loss,
     registry,
+    separate,
     shim,
     table,
 )
@@ -301,7 +305,7 @@ def test_the_runner_prints_figures_and_fails_with_a_crash(monkeypatch, capsys) -
     report = json.loads(capsys.readouterr().out)
     assert [result["name"] for result in report["results"]] == ["crafted_files"]
     gone = subprocess.CompletedProcess([], -9, "", "Killed")
-    monkeypatch.setattr(runner.subprocess, "run", lambda *a, **k: gone)
+    monkeypatch.setattr(separate.subprocess, "run", lambda *a, **k: gone)
     assert runner.main(["--only", "crafted_files"]) == 1
     assert "ended with the exit code -9" in capsys.readouterr().out
 
@@ -328,47 +332,100 @@ def test_the_page_names_every_test() -> None:
         assert f"`{name}`" in text
 
 
+def a_run(name: str, seed: int, **more: Any) -> dict[str, Any]:
+    """Return what a run of a test leaves in the file of the long run."""
+    found = measured(a_test(Figure("accepted", more.pop("value", 0), at_most=0)), 5, seed)
+    where = {"commit": "abc", "date": "2026-01-02", "machine": "M", "python": "3.12"}
+    return {**found, "name": name, "seed": seed, "seconds": 360.0, **where, **more}
+
+
+def written(path: Path, runs: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(run) + "\n" for run in runs), encoding="utf-8")
+    return path
+
+
 def test_figures_are_put_into_the_page(tmp_path, capsys) -> None:
-    report, copy = tmp_path / "long.json", tmp_path / "trust.md"
+    copy = tmp_path / "trust.md"
     shutil.copy(ROOT / "docs" / "trust.md", copy)
-    one = measured(a_test(Figure("accepted", 0, at_most=0)), 5, 0)
-    found = [{**one, "name": name, "count": registry.find(name).long} for name in registry.NAMES]
-    told = {"command": "python -m trust --long", "commit": "abc", "date": "2026-01-02", "machine": "M"}
-    report.write_text(json.dumps(told | {"python": "3.12", "seconds": 60, "passed": True, "results": found}))
-    assert page.main([str(report), "--page", str(copy)]) == 0
+    every = [a_run(name, seed) for name in registry.NAMES for seed in long.seeds(registry.find(name))]
+    runs = written(tmp_path / "long.jsonl", every)
+    assert page.main([str(runs), "--page", str(copy)]) == 0
     text = copy.read_text(encoding="utf-8")
-    assert "python -m trust --long" in text
-    assert "| `crafted_files` | accepted | 0 | ≤ 0 | met |" in text
-    assert page.main([str(report), "--page", str(copy)]) == 0
+    assert "The long run is whole; every gate is met. " in text
+    assert "| `crafted_files` | **5 networks in 1 of 1 run**, seed 0, at abc | | | met |" in text
+    assert "| | accepted | 0 | ≤ 0 | |" in text
+    assert page.main([str(runs), "--page", str(copy)]) == 0
     assert copy.read_text(encoding="utf-8") == text
+    assert page.main([str(tmp_path / "none"), "--page", str(copy)]) == 1
+    assert copy.read_text(encoding="utf-8") == text
+
+
+def test_the_page_says_what_is_missing_and_what_missed() -> None:
+    runs = [a_run("kill", 0), a_run("kill", 1, value=3, commit="def"), a_run("crafted_files", 0)]
+    text = page.figures(runs)
+    assert "1 of 13 tests are whole; not every gate is met. 0.3 hours of one core" in text
+    assert "| `kill` | **10 kills in 2 of 20 runs**, seeds 0 to 1, at abc, def | | | missed in 1 |" in text
+    assert "| | accepted | 0 to 3 | ≤ 0 | |" in text
+    assert "| `hostile` | **0 calls in 0 of 100 runs** | | | not begun |" in text
 
 
 def test_the_page_and_the_table_say_how_many_were_done_not_how_many_were_asked_for(capsys) -> None:
     only = Test("mutation", "", lambda *_: Result((Figure("killed", 7),), done=7), 1, 100_000, "mutants")
-    told = {
-        "command": "",
-        "commit": "",
-        "date": "",
-        "machine": "",
-        "python": "",
-        "seconds": 1,
-        "passed": True,
-    }
-    found = [measured(only, 100_000, 0)]
-    assert "| 7 mutants, seed 0, in s |" in page.figures({**told, "results": found})
-    table.print_table(found)
+    found = {**a_run("mutation", 0), **measured(only, 100_000, 0)}
+    assert "**7 mutants in 1 of 25 runs**" in page.figures([found])
+    table.print_table([found])
     assert "of 7 mutants" in capsys.readouterr().out
-    assert found[0]["command"].endswith("--count 100000")
+    assert found["command"].endswith("--count 100000")
 
 
-def test_the_page_takes_only_a_whole_long_run() -> None:
-    whole = [{"name": name, "count": registry.find(name).long} for name in registry.NAMES]
-    report = {"command": "python -m trust --long --json", "results": whole}
-    assert page.lacking(report) == ""
-    assert "made by python -m trust --short" in page.lacking({**report, "command": "python -m trust --short"})
-    assert f"the test {registry.NAMES[0]} is not in it" in page.lacking({**report, "results": whole[1:]})
-    fewer = [{**whole[0], "count": whole[0]["count"] - 1}, *whole[1:]]
-    assert "has the count" in page.lacking({**report, "results": fewer})
+# The long run ------------------------------------------------------------------------------------
+
+
+def test_the_long_run_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys) -> None:
+    asked = []
+
+    def run(test: Test, count: int, seed: int) -> dict[str, Any]:
+        asked.append((test.name, count, seed))
+        return measured(a_test(Figure("accepted", 0, at_most=0)), count, seed) | {"name": test.name}
+
+    monkeypatch.setattr(long, "run_apart", run)
+    path = written(tmp_path / "long.jsonl", [a_run("crafted_files", 0), a_run("kill", 3)])
+    assert long.main([str(path), "--only", "kill", "--only", "crafted_files", "--jobs", "1"]) == 0
+    assert asked == [("kill", 50, seed) for seed in range(20) if seed != 3]
+    assert {(run["name"], run["seed"]) for run in long.kept(path)} == {
+        ("crafted_files", 0),
+        *(("kill", k) for k in range(20)),
+    }
+    assert all({"commit", "date", "machine", "python"} <= run.keys() for run in long.kept(path))
+    assert "21 of " in capsys.readouterr().out
+    asked.clear()
+    assert long.main([str(path), "--only", "against_torch", "--minutes", "0"]) == 0
+    assert not asked
+
+
+def test_a_run_that_missed_a_gate_stays_missed(tmp_path, capsys) -> None:
+    path = written(tmp_path / "long.jsonl", [a_run("crafted_files", 0, passed=False)])
+    assert long.main([str(path), "--only", "crafted_files"]) == 1
+    assert "missed a gate: crafted_files with the seed 0" in capsys.readouterr().out
+
+
+def test_all_tests_of_the_long_run_advance_alike() -> None:
+    order = [
+        (test.name, seed) for test, seed in long._in_order([registry.find(n) for n in ("kill", "hostile")])
+    ]
+    hostile = [("hostile", k) for k in range(6)]
+    assert order[:8] == [("kill", 0), *hostile[:5], ("kill", 1), hostile[5]]
+    assert len(order) == 120
+
+
+def test_the_long_counts_are_reached_and_hold_every_mutant() -> None:
+    for name in registry.NAMES:
+        test = registry.find(name)
+        assert len(long.seeds(test)) * test.at_once >= test.long
+    everyone = set(map(id, mutation.mutants(10**9, 0)))
+    size = mutation.TEST.at_once
+    drawn = {id(m) for seed in long.seeds(mutation.TEST) for m in mutation.mutants(size, seed)}
+    assert drawn == everyone
 
 
 def test_a_report_names_the_command_that_was_run() -> None:

@@ -1,30 +1,21 @@
-"""Run the tests, several at once, and print one table: `python -m trust --short` or `--long`.
-
-Each test is a process of its own, so one that crashes the interpreter is a missed gate and no end of the run.
-"""
+"""Run the tests with the counts of CI, several at once, and print one table: `python -m trust --short`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import platform
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from trust.frame import Test, at_least_one
 from trust.registry import NAMES, find
+from trust.separate import origin, run_apart
 from trust.table import print_table
-
-ROOT = Path(__file__).resolve().parent.parent
-# A test is one core's work: more threads of BLAS would only get in the way of the test beside it.
-ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "CLEARPROP")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tests = [find(name) for name in options.only or NAMES]
     if options.list:
         for test in tests:
-            print(f"{test.name:<16} {test.claim} ({test.short} {test.unit}; --long: {test.long})")
+            print(f"{test.name:<16} {test.claim} ({test.short} {test.unit}; trust.long: {test.long})")
         return 0
     start = time.perf_counter()
     results = _run_all(tests, options)
@@ -54,7 +45,10 @@ def _run_all(tests: Sequence[Test], options: argparse.Namespace) -> list[dict[st
     """Run every test, the longest first, and return the results in the order of `tests`."""
     order = sorted(tests, key=lambda test: -test.minutes)
     with ThreadPoolExecutor(options.jobs) as pool:
-        runs = {test.name: pool.submit(_run_one, test, options) for test in order}
+        runs = {
+            test.name: pool.submit(run_apart, test, options.count or test.short, options.seed)
+            for test in order
+        }
         try:
             return [runs[test.name].result() for test in tests]
         except KeyboardInterrupt:  # the processes have had it, too
@@ -62,67 +56,12 @@ def _run_all(tests: Sequence[Test], options: argparse.Namespace) -> list[dict[st
             raise SystemExit(130) from None
 
 
-def _run_one(test: Test, options: argparse.Namespace) -> dict[str, Any]:
-    count = options.count or (test.long if options.long else test.short)
-    arguments = [f"trust.{test.name}", "--seed", str(options.seed), "--count", str(count), "--json"]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **ONE_THREAD},
-        capture_output=True,
-        text=True,
-    )
-    try:
-        result: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        result = _crashed(test, count, options.seed, time.perf_counter() - start, done)
-    print(
-        f"{test.name}: {'ok' if result['passed'] else 'MISSED'}, {result['seconds']} s",
-        file=sys.stderr,
-        flush=True,
-    )
-    return result
-
-
-def _crashed(
-    test: Test, count: int, seed: int, seconds: float, done: subprocess.CompletedProcess[str]
-) -> dict[str, Any]:
-    """Return the result of a test that ended without one."""
-    last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it printed nothing"]
-    return {
-        "name": test.name,
-        "claim": test.claim,
-        "unit": test.unit,
-        "count": count,
-        "done": 0,
-        "seed": seed,
-        "command": f"python -m trust.{test.name} --seed {seed} --count {count}",
-        "seconds": round(seconds, 2),
-        "passed": False,
-        "figures": [],
-        "failures": [f"it ended with the exit code {done.returncode} and no result: {last[0]}"],
-        "failures_left_out": 0,
-    }
-
-
 def _report(
     results: list[dict[str, Any]], given: Sequence[str], seconds: float, passed: bool
 ) -> dict[str, Any]:
     """Return the whole run as plain data, with the machine and the commit that the figures hold for."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return {
-        "command": shlex.join(["python", "-m", "trust", *given]),
-        "commit": commit.stdout.strip() or "unknown",
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(),
-        "seconds": seconds,
-        "passed": passed,
-        "results": results,
-    }
+    command = shlex.join(["python", "-m", "trust", *given])
+    return {"command": command, **origin(), "seconds": seconds, "passed": passed, "results": results}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,9 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Try to break clearprop: run every test, and print its figures beside their gates.",
         epilog="The exit code is 1 if any gate is missed. docs/trust.md describes the tests.",
     )
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--short", action="store_true", help="the counts of CI (this is the default)")
-    length.add_argument("--long", action="store_true", help="the counts before a release: hours")
+    parser.add_argument("--short", action="store_true", help="the counts of CI: it is what is done anyway")
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME", help="this test (repeatable)"
     )

@@ -81,7 +81,8 @@ class Test:
     """A test: its name (that of its module), its claim, `run(count, seed)`, and two counts.
 
     Parameters: `short`, the count for CI; `long`, that before a release; `unit`, what is counted.
-    `minutes`, of the short form on one core: the runner begins with the longest.
+    `minutes`, of the short form on one core: the runner begins with the longest. `piece`, the count of one of
+    the runs that the long form is made of; None: the short count.
     """
 
     __test__ = False  # pytest takes every class called Test… for its own
@@ -93,6 +94,12 @@ class Test:
     long: int
     unit: str = "cases"
     minutes: float = 0.1
+    piece: int | None = None
+
+    @property
+    def at_once(self) -> int:
+        """The count of one run of the long form."""
+        return self.short if self.piece is None else self.piece
 
 
 def measured(test: Test, count: int, seed: int) -> dict[str, Any]:
@@ -121,7 +128,7 @@ def measured(test: Test, count: int, seed: int) -> dict[str, Any]:
 def command(test: Test, argv: Sequence[str] | None = None) -> int:
     """Run one test as a command and return its exit code: 1 if a gate is missed."""
     options = _parser(test).parse_args(argv)
-    count = options.count if options.count is not None else test.long if options.long else test.short
+    count = test.short if options.count is None else options.count
     try:
         found = measured(test, count, options.seed)
     except KeyboardInterrupt:
@@ -163,8 +170,7 @@ def _parser(test: Test) -> argparse.ArgumentParser:
     parser.add_argument(
         "--count",
         type=at_least_one,
-        help=f"how many {test.unit} (default: {test.short}; --long: {test.long})",
+        help=f"how many {test.unit} (default: {test.short})",
     )
-    parser.add_argument("--long", action="store_true", help="the count for a release")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser

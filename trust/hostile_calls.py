@@ -203,7 +203,12 @@ def _command(arguments: list[str]) -> None:
 
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
+    """Raise `TimeUp` after SECONDS, whatever else came of it: somebody may have caught it on its way."""
+    over = False
+
     def stop(*_: Any) -> None:
+        nonlocal over
+        over = True
         raise TimeUp
 
     signal.signal(signal.SIGPROF, stop)
@@ -212,6 +217,8 @@ def _limited() -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
+        if over:
+            raise TimeUp
 
 
 def _judged(number: int, what: str, make: Callable[[], Any], target: Any) -> Call:

@@ -101,6 +101,7 @@ TEST = Test(
     run,
     short=300,
     long=10_000,
+    piece=10_000,
     unit="fits",
     minutes=0.2,
 )

@@ -204,7 +204,7 @@ TEST = Test(
     short=100_000,
     long=10_000_000,
     unit="files",
-    minutes=4.5,
+    minutes=2.8,
 )
 
 if __name__ == "__main__":

@@ -1,33 +1,32 @@
-"""Put the figures of a run into docs/trust.md: `python -m trust.page long.json`.
+"""Put the figures of the long runs into docs/trust.md: `python -m trust.page FILE`.
 
-The file is what `python -m trust --long --json` printed. What stands between the two marks of the page is
+The file is the one that `python -m trust.long FILE` keeps. What stands between the two marks of the page is
 replaced; everything else stays.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clearprop.io import replace_text
-from trust.frame import number
+from trust.frame import Test, number
+from trust.long import kept, seeds
 from trust.registry import NAMES, find
 
-__all__ = ["figures", "lacking", "main"]
+__all__ = ["figures", "main"]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "trust.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Rewrite the page with the figures of a run; return the exit code."""
+    """Rewrite the page with the figures of the runs in a file; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m trust.page", description=__doc__.splitlines()[0])
-    parser.add_argument("report", type=Path, help="what python -m trust --long --json printed")
+    parser.add_argument("runs", type=Path, help="what python -m trust.long keeps")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page (default: docs/trust.md)")
     options = parser.parse_args(argv)
     before, _, rest = options.page.read_text(encoding="utf-8").partition(BEGIN)
@@ -35,52 +34,60 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not mark:
         print(f"{options.page} has not the marks {BEGIN} and {END}.", file=sys.stderr)
         return 1
-    report = json.loads(options.report.read_text(encoding="utf-8"))
-    lack = lacking(report)
-    if lack:
-        print(f"{options.report} is no long run: {lack}.", file=sys.stderr)
+    runs = kept(options.runs)
+    if not runs:
+        print(f"{options.runs} holds no run.", file=sys.stderr)
         return 1
-    text = f"{before}{BEGIN}\n\n{figures(report)}\n\n{END}{after}"
+    text = f"{before}{BEGIN}\n\n{figures(runs)}\n\n{END}{after}"
     replace_text(options.page, text, overwrite=True)
     print(f"wrote {options.page}")
     return 0
 
 
-def lacking(report: Mapping[str, Any]) -> str:
-    """Return what keeps a report from being that of a long run, in words; "" where nothing does."""
-    if "--long" not in shlex.split(report["command"]):
-        return f"it was made by {report['command']}"
-    counts = {result["name"]: result["count"] for result in report["results"]}
-    for name in NAMES:
-        if name not in counts:
-            return f"the test {name} is not in it"
-        if counts[name] < find(name).long:
-            return f"{name} has the count {counts[name]}, not {find(name).long}"
-    return ""
-
-
-def figures(report: Mapping[str, Any]) -> str:
-    """Return the section of a run: how it was made, and a row for each figure."""
-    verdict = "every gate met" if report["passed"] else "not every gate met"
+def figures(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the section of these runs: where they come from, and a row for each figure of each test."""
+    by_test = {name: [run for run in runs if run["name"] == name] for name in NAMES}
+    wanted = {name: len(seeds(find(name))) for name in NAMES}
+    whole = sum(len(found) == wanted[name] for name, found in by_test.items())
+    hours = sum(run["seconds"] for run in runs) / 3600
+    state = "The long run is whole" if whole == len(NAMES) else f"{whole} of {len(NAMES)} tests are whole"
+    verdict = "every gate is met" if all(run["passed"] for run in runs) else "not every gate is met"
+    machines = sorted({f"{run['machine']}, Python {run['python']}" for run in runs})
     lines = [
-        f"`{report['command']}`, commit {report['commit']}, {report['date']}, {report['machine']}, Python "
-        f"{report['python']}: {verdict} in {number(round(report['seconds'] / 60, 1))} minutes.",
+        f"{state}; {verdict}. {number(round(hours, 1))} hours of one core, two tests at once on "
+        f"{'; '.join(machines)}. A figure is the least and the most of all runs of a test.",
         "",
-        "| test | figure | value | gate | |",
+        "| test | figure | in each run | gate | |",
         "|---|---|---|---|---|",
     ]
-    for result in report["results"]:
-        counted = f"{number(result['done'])} {result['unit']}, seed {result['seed']}"
-        lines.append(f"| `{result['name']}` | {counted}, in s | {result['seconds']:.0f} | | |")
-        lines += [_row(result["name"], figure) for figure in result["figures"]]
-        lines += [f"| `{result['name']}` | {failure} | | | missed |" for failure in result["failures"]]
+    for name, found in by_test.items():
+        lines += _rows(find(name), wanted[name], found)
     return "\n".join(lines)
 
 
-def _row(name: str, figure: Mapping[str, Any]) -> str:
-    value = f"{number(figure['value'])} {figure['unit']}".strip()
-    verdict = "" if not figure["gate"] else "met" if figure["passed"] else "missed"
-    return f"| `{name}` | {figure['what']} | {value} | {figure['gate']} | {verdict} |"
+def _rows(test: Test, wanted: int, runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    done, missed = sum(run["done"] for run in runs), sum(not run["passed"] for run in runs)
+    made = f"{number(done)} {test.unit} in {len(runs)} of {wanted} run{'' if wanted == 1 else 's'}"
+    verdict = f"missed in {missed}" if missed else "met" if runs else "not begun"
+    yield f"| `{test.name}` | **{made}**{_origin(runs)} | | | {verdict} |"
+    first = runs[0]["figures"] if runs else ()
+    for i, figure in enumerate(first):
+        values = [run["figures"][i]["value"] for run in runs if len(run["figures"]) > i]
+        least, most = number(min(values)), number(max(values))
+        value = f"{least if least == most else f'{least} to {most}'} {figure['unit']}".strip()
+        yield f"| | {figure['what']} | {value} | {figure['gate']} | |"
+    for run in runs:
+        yield from (f"| | seed {run['seed']}: {failure} | | | missed |" for failure in run["failures"])
+
+
+def _origin(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the seeds and the commits of runs in words."""
+    if not runs:
+        return ""
+    drawn = sorted(run["seed"] for run in runs)
+    which = f"seed {drawn[0]}" if len(drawn) == 1 else f"seeds {drawn[0]} to {drawn[-1]}"
+    commits = dict.fromkeys(run["commit"] for run in runs)
+    return f", {which}, at {', '.join(commits)}"
 
 
 if __name__ == "__main__":

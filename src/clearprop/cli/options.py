@@ -215,7 +215,7 @@ EarlyStopping = Annotated[
         "--early-stopping",
     ),
 ]
-Threads = Annotated[int | None, _training("Threads of the BLAS.", _ONE_THREAD, min=1)]
+Threads = Annotated[int | None, _training("Threads of the BLAS.", _ONE_THREAD, min=1, max=1024)]
 TimeLimit = Annotated[float | None, _training("Stop after so many seconds.")]
 CheckpointFolder = Annotated[
     Path | None,
