@@ -235,7 +235,7 @@ ssize_t readlink(const char *path, char *to, size_t size) {
 }
 int mkdir(const char *path, mode_t bits) { return fails("mkdir") ? -1 : NEXT(mkdir)(path, bits); }
 
-#ifdef __GLIBC__
+#if defined(__GLIBC__) && defined(COUNT_HEAP)
 void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 void *__libc_memalign(size_t, size_t);
 void __libc_free(void *);

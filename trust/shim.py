@@ -136,26 +136,33 @@ def _calls(library: Any) -> Iterator[Call]:
 def environment() -> Iterator[dict[str, str]]:
     """Yield the environment of a process that has the shim, compiled for this purpose.
 
-    What is loaded before already stays, and comes first: a sanitizer's runtime must.
+    What is loaded before already stays, and comes first: a sanitizer's runtime must. It then has a heap of its
+    own, so that memory is not counted.
     """
-    if not available():
+    compiler = _compiler()
+    if compiler is None:
         raise SystemExit("trust needs Linux and a C compiler (cc) for its tests of failing calls.")
+    before = os.environ.get("LD_PRELOAD", "")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "shim.so")
-        compiler = _compiler() or "cc"
         flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(library)]
-        subprocess.run([compiler, *flags, str(SOURCE), "-ldl"], check=True)
-        before = os.environ.get("LD_PRELOAD", "")
-        # Python asks the C library for each object, so that its memory is counted as it is asked for.
-        yield {**os.environ, "LD_PRELOAD": f"{before} {library}".strip(), "PYTHONMALLOC": "malloc"}
+        counts = [] if before else ["-DCOUNT_HEAP"]
+        subprocess.run([compiler, *flags, *counts, str(SOURCE), "-ldl"], check=True)
+        variables = {**os.environ, "LD_PRELOAD": f"{before} {library}".strip()}
+        if not before:  # Python asks the C library for each object, so that it is counted as it is asked for
+            variables["PYTHONMALLOC"] = "malloc"
+        yield variables
 
 
 def available() -> bool:
     """Return whether the shim can be compiled and loaded here."""
-    return sys.platform == "linux" and _compiler() is not None
+    return _compiler() is not None
 
 
 def _compiler() -> str | None:
+    """Return the path of a C compiler; None where there is none, or no Linux."""
+    if sys.platform != "linux":
+        return None
     return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 
 

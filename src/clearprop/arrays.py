@@ -12,6 +12,7 @@ floating-point warning, at infinities neither (complex arguments are meant to be
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "constant",
     "erf",
     "expit",
+    "has_masked",
     "is_complex",
     "log_sigmoid",
     "log_softmax",
@@ -53,6 +55,19 @@ def namespace(x: Any) -> Any:
     if isinstance(x, np.ndarray | np.generic):
         return np
     return x.__array_namespace__()
+
+
+def has_masked(values: Any) -> bool:
+    """Return whether `values` is an array with masked entries.
+
+    ``np.ma`` is loaded when it is first named, which takes as long as much of this library; where nobody has
+    loaded it, nobody has masked anything.
+
+    >>> has_masked(np.zeros(2)), has_masked(np.ma.masked_equal([1, 2], 2))
+    (False, True)
+    """
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(values, masked.MaskedArray) and bool(masked.is_masked(values))
 
 
 @cache

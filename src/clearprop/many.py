@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.arrays import Array
+from clearprop.arrays import Array, has_masked
 from clearprop.checks import as_flag, as_whole
 from clearprop.compiled import threads as all_threads
 from clearprop.errors import (
@@ -306,7 +306,7 @@ def _rows_of(name: str, rows: Any, networks: int, n: int) -> list[Array | None]:
 
 
 def _indices(what: str, given: Any, n: int) -> Array:
-    if np.ma.is_masked(given):
+    if has_masked(given):
         raise OptionError(f"{what} has masked entries. Leave them out, or fill them.")
     try:
         indices = np.asarray(given)

@@ -325,8 +325,9 @@ def _check_follows(pieces: Sequence[Piece]) -> None:
 
 def _gaps(prefixes: Sequence[str]) -> list[bool] | None:
     """Return for each layer whether the numbers of a Sequential leave one out after it; None without."""
-    last = [prefix.rpartition(".")[2] for prefix in prefixes]
-    if not last or not all(part.isdigit() for part in last) or len({p.rpartition(".")[0] for p in prefixes}) > 1:
+    parts = [prefix.rpartition(".") for prefix in prefixes]
+    last = [number for _, _, number in parts]
+    if len({owner for owner, _, _ in parts}) != 1 or not all(number.isdigit() for number in last):
         return None
     places = [int(part) for part in last]
     return [after > before + 1 for before, after in zip(places, [*places[1:], places[-1] + 1], strict=True)]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from clearprop.arrays import Array
+from clearprop.arrays import Array, has_masked
 from clearprop.compiled import native
 from clearprop.errors import DataError, DTypeError, ShapeError
 
@@ -161,7 +161,7 @@ def _joined(blocks: Sequence[Any], what: str, inputs: Sequence[int] | None) -> A
 def _to_array(X: Any, what: str) -> Any:
     if is_sparse(X):
         return _to_csr(X, what) if len(X.shape) == 2 else X
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+    if has_masked(X):
         raise DataError(f"{what} has masked values. Fill them or leave those examples out.")
     if isinstance(X, np.ndarray):
         return np.asarray(X)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clearprop.arrays import Array
+from clearprop.arrays import Array, has_masked
 from clearprop.errors import DataError, DTypeError, ShapeError
 from clearprop.training.features import check_sparse, is_sparse
 
@@ -65,7 +65,7 @@ def family(values: Array) -> str:
 
 
 def _to_array(y: Any, where: str) -> Array:
-    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
+    if has_masked(y):
         raise DataError(f"{where} has masked values. Leave those examples out.")
     if hasattr(y, "to_numpy"):
         y = y.to_numpy()
