@@ -136,8 +136,8 @@ def _calls(library: Any) -> Iterator[Call]:
 def environment() -> Iterator[dict[str, str]]:
     """Yield the environment of a process that has the shim, compiled for this purpose.
 
-    What is loaded before already stays, and comes first: a sanitizer's runtime must. It then has a heap of its
-    own, so that memory is not counted.
+    What is loaded before already stays, and comes first: a sanitizer's runtime must. That has a heap of its
+    own, so memory is not counted then.
     """
     compiler = _compiler()
     if compiler is None:
