@@ -21,7 +21,10 @@
 
 enum mode { ONCE = 0, FOR_GOOD = 1, HALF = 2 };
 
-static __thread int armed; /* only the thread that armed it is counted: BLAS may have others */
+/* Of the initial-exec kind no function is called to find it: a sanitizer that stands before and has not begun yet
+ * would be that function. */
+#define OF_THIS_THREAD static __thread __attribute__((tls_model("initial-exec")))
+OF_THIS_THREAD int armed; /* only the thread that armed it is counted: BLAS may have others */
 static long nth, calls, budget = -1;
 static int error_number, mode;
 static char failed[32];
@@ -240,7 +243,6 @@ void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(voi
 void *__libc_memalign(size_t, size_t);
 void __libc_free(void *);
 
-#define OF_THIS_THREAD static __thread __attribute__((tls_model("initial-exec")))
 OF_THIS_THREAD int heap_counted;
 OF_THIS_THREAD long heap_held, heap_peak;
 

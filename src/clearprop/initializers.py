@@ -10,14 +10,13 @@ names the initialiser that a layer uses when none is given (`ActivationFunction.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from clearprop.checks import check_number
 from clearprop.errors import OptionError, ShapeError
-from clearprop.registry import Described, Registry
+from clearprop.registry import Described, Registry, description
 
 __all__ = [
     "Constant",
@@ -99,7 +98,7 @@ def _scaled_normal(stream: RandomStream, shape: Shape, factor: float) -> Float64
 
 
 @initializers.register()
-@dataclass(frozen=True)
+@description
 class Normal(Initializer):
     """N(0, std²), whatever the size of the layer. With std = 1, Nielsen's first choice (chapter 1).
 
@@ -120,7 +119,7 @@ class Normal(Initializer):
 
 
 @initializers.register()
-@dataclass(frozen=True)
+@description
 class Uniform(Initializer):
     """Uniform in [low, high), whatever the size of the layer."""
 
@@ -143,7 +142,7 @@ class Uniform(Initializer):
 
 
 @initializers.register()
-@dataclass(frozen=True)
+@description
 class Constant(Initializer):
     """The same value everywhere. Equal neurons stay equal: for biases, not for weights."""
 
@@ -160,7 +159,7 @@ class Constant(Initializer):
 
 
 @initializers.register()
-@dataclass(frozen=True)
+@description
 class Zeros(Initializer):
     """0 everywhere, the usual choice for biases."""
 
@@ -173,7 +172,7 @@ class Zeros(Initializer):
 
 
 @initializers.register("scaled_normal")
-@dataclass(frozen=True)
+@description
 class LeCunNormal(Initializer):
     """N(0, 1/n_in): z has the variance of the inputs (LeCun et al., Efficient BackProp, 1998).
 
@@ -193,7 +192,7 @@ class LeCunNormal(Initializer):
 
 
 @initializers.register()
-@dataclass(frozen=True)
+@description
 class LeCunUniform(Initializer):
     """U(-r, r) with r = sqrt(3 / n_in), so that the variance is 1/n_in as for `lecun_normal`."""
 
@@ -207,7 +206,7 @@ class LeCunUniform(Initializer):
 
 
 @initializers.register("xavier_normal")
-@dataclass(frozen=True)
+@description
 class GlorotNormal(Initializer):
     """N(0, 2 / (n_in + n_out)): a compromise between forward and backward (Glorot and Bengio, 2010)."""
 
@@ -220,7 +219,7 @@ class GlorotNormal(Initializer):
 
 
 @initializers.register("xavier_uniform")
-@dataclass(frozen=True)
+@description
 class GlorotUniform(Initializer):
     """U(-r, r) with r = sqrt(6 / (n_in + n_out)) (Glorot and Bengio, 2010, equation 16)."""
 
@@ -233,7 +232,7 @@ class GlorotUniform(Initializer):
 
 
 @initializers.register("kaiming_normal")
-@dataclass(frozen=True)
+@description
 class HeNormal(Initializer):
     """N(0, 2/n_in), which makes up for the half that ReLU cuts off (He, Zhang, Ren, Sun, 2015)."""
 
@@ -247,7 +246,7 @@ class HeNormal(Initializer):
 
 
 @initializers.register("kaiming_uniform")
-@dataclass(frozen=True)
+@description
 class HeUniform(Initializer):
     """U(-r, r) with r = sqrt(6 / n_in), so that the variance is 2/n_in as for `he_normal`."""
 
@@ -261,7 +260,7 @@ class HeUniform(Initializer):
 
 
 @initializers.register()
-@dataclass(frozen=True)
+@description
 class Orthogonal(Initializer):
     """gain * Q, Q uniform among matrices with orthonormal rows or columns, whichever are fewer.
 

@@ -6,19 +6,19 @@ Each states f and f' once. Where f' can be had from a = f(z), it is.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, activations
 from clearprop.arrays import Array, clip, constant, expit, magnitude, namespace, real_part
+from clearprop.registry import description
 
 __all__ = ["Exponential", "HardTanh", "Identity", "ScaledTanh", "Sigmoid", "Softsign", "Tanh"]
 
 
 @activations.register("linear")
-@dataclass(frozen=True)
+@description
 class Identity(ActivationFunction):
     """f(z) = z: the linear neuron; layers of it collapse to one affine map (Nielsen, chapter 2, exercise).
 
@@ -49,7 +49,7 @@ class Identity(ActivationFunction):
 
 
 @activations.register("logistic")
-@dataclass(frozen=True)
+@description
 class Sigmoid(ActivationFunction):
     """sigma(z) = 1 / (1 + exp(-z)), the logistic sigmoid (Nielsen, chapter 1, equation 3).
 
@@ -82,7 +82,7 @@ class Sigmoid(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Tanh(ActivationFunction):
     """f(z) = tanh(z) = 2 sigma(2z) - 1: a sigmoid centred at 0 (Nielsen, chapter 3, equation 109).
 
@@ -107,7 +107,7 @@ class Tanh(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class ScaledTanh(ActivationFunction):
     """f(z) = 1.7159 tanh(2z/3), with f(1) = 1 and f(-1) = -1 (LeCun et al., Efficient BackProp, 1998).
 
@@ -136,7 +136,7 @@ class ScaledTanh(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Softsign(ActivationFunction):
     """f(z) = z / (1 + |z|): tanh with polynomial tails (Bergstra et al., 2009; Glorot and Bengio, 2010).
 
@@ -162,7 +162,7 @@ class Softsign(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class HardTanh(ActivationFunction):
     """f(z) = z held between -1 and 1 (Collobert, 2004). f' is taken as 0 at both kinks.
 
@@ -189,7 +189,7 @@ class HardTanh(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Exponential(ActivationFunction):
     """f(z) = exp(z): the positive rate of a count, the canonical partner of the Poisson cost.
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, activations
 from clearprop.arrays import Array, expit, namespace, softplus
 from clearprop.errors import ShapeError
 from clearprop.ordering import held_for_sums, margins, running_sum, sum_from, through_margins
+from clearprop.registry import description
 
 __all__ = ["Increasing", "Ordinal"]
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Increasing(ActivationFunction):
     """a_0 = z_0 and a_j = a_{j-1} + ln(1 + exp(z_j)): outputs that never fall from neuron to neuron.
 
@@ -56,7 +56,7 @@ class Increasing(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Ordinal(ActivationFunction):
     """Probabilities of k classes in order, from a score and the k - 1 cut points that divide its axis.
 

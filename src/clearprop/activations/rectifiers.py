@@ -7,7 +7,6 @@ number, `FAR`, beyond which the other factor has settled.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 from clearprop.activations.base import ActivationFunction, activations
@@ -24,6 +23,7 @@ from clearprop.arrays import (
     softplus,
 )
 from clearprop.checks import check_number
+from clearprop.registry import description
 
 __all__ = ["ELU", "GELU", "SELU", "GELUTanh", "LeakyReLU", "Mish", "ReLU", "SiLU", "Softplus"]
 
@@ -31,7 +31,7 @@ FAR = 1e3
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class ReLU(ActivationFunction):
     """f(z) = max(0, z), the rectified linear unit (Nair and Hinton, 2010). f'(0) is taken as 0.
 
@@ -59,7 +59,7 @@ class ReLU(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class LeakyReLU(ActivationFunction):
     """f(z) = z for z > 0, else s z: ReLU with a small slope s on the left (Maas, Hannun, Ng, 2013).
 
@@ -102,7 +102,7 @@ class LeakyReLU(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class ELU(ActivationFunction):
     """f(z) = z for z > 0, else alpha (exp(z) - 1) (Clevert, Unterthiner, Hochreiter, 2015).
 
@@ -163,7 +163,7 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class SELU(ActivationFunction):
     """f(z) = 1.0507 z for z > 0, else 1.0507 * 1.6733 (exp(z) - 1): the self-normalising ELU.
 
@@ -192,7 +192,7 @@ class SELU(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class GELU(ActivationFunction):
     """f(z) = z Phi(z), Phi the standard normal distribution function (Hendrycks and Gimpel, 2016), exact.
 
@@ -227,7 +227,7 @@ GELU_CUBIC = 0.044715
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class GELUTanh(ActivationFunction):
     """f(z) = z (1 + tanh(u)) / 2, u = sqrt(2/pi) (z + 0.044715 z^3): the tanh form of GELU.
 
@@ -269,7 +269,7 @@ def _expit_slope(z: Array) -> Array:
 
 
 @activations.register("swish")
-@dataclass(frozen=True)
+@description
 class SiLU(ActivationFunction):
     """f(z) = z sigma(z) (Elfwing, Uchibe, Doya, 2017; as swish: Ramachandran, Zoph, Le, 2017).
 
@@ -296,7 +296,7 @@ class SiLU(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Mish(ActivationFunction):
     """f(z) = z tanh(softplus(z)) (Misra, 2019).
 
@@ -334,7 +334,7 @@ class Mish(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Softplus(ActivationFunction):
     """f(z) = ln(1 + exp(z)), a smooth ReLU whose slope is the sigmoid (Dugas et al., 2001).
 

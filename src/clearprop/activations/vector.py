@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,12 +13,13 @@ from clearprop.activations.base import NO_PARAMS, ActivationFunction, Params, ac
 from clearprop.arrays import Array, at_least, at_most, namespace, real_part, softmax
 from clearprop.checks import as_items, check_flag, check_number
 from clearprop.errors import OptionError, ShapeError
+from clearprop.registry import description
 
 __all__ = ["PReLU", "PerNeuron", "Softmax", "per_neuron"]
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class Softmax(ActivationFunction):
     """a_j = exp(z_j) / sum_k exp(z_k): a probability distribution over the neurons (Bridle, 1990).
 
@@ -53,7 +53,7 @@ class Softmax(ActivationFunction):
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class PReLU(ActivationFunction):
     """f(z) = z for z > 0, else alpha z, with learnable alpha (He, Zhang, Ren, Sun, 2015).
 
@@ -160,7 +160,7 @@ def _plan(choice_of: tuple[int, ...]) -> Plan:
 
 
 @activations.register()
-@dataclass(frozen=True)
+@description
 class PerNeuron(ActivationFunction):
     """a_j = f_j(z_j): an elementwise activation of its own for every neuron (Nielsen, chapter 2, exercise 1).
 

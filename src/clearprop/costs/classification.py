@@ -5,18 +5,18 @@ They are written ``0.0 - x`` rather than ``-x`` so that a perfect answer costs 0
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from clearprop.arrays import Array, at_least, namespace, real_part
 from clearprop.checks import check_number
 from clearprop.costs.base import ElementwiseCost, divide, register, xlogy
+from clearprop.registry import description
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy", "Hinge", "SquaredHinge"]
 
 
 @register("bce")
-@dataclass(frozen=True)
+@description
 class BinaryCrossEntropy(ElementwiseCost):
     """C_x = -sum_j (y_j ln a_j + (1 - y_j) ln(1 - a_j)): the sum over the outputs (Nielsen, equation 63).
 
@@ -55,7 +55,7 @@ class BinaryCrossEntropy(ElementwiseCost):
 
 
 @register("categorical_cross_entropy")
-@dataclass(frozen=True)
+@description
 class CrossEntropy(ElementwiseCost):
     """C_x = -sum_j y_j ln a_j: the sum over the outputs; a and y are distributions over k classes.
 
@@ -94,7 +94,7 @@ class CrossEntropy(ElementwiseCost):
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class Hinge(ElementwiseCost):
     """C_x = sum_j max(0, 1 - y_j a_j): the sum over the outputs, for targets y_j of -1 or +1.
 
@@ -126,7 +126,7 @@ class Hinge(ElementwiseCost):
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class SquaredHinge(ElementwiseCost):
     """C_x = sum_j max(0, 1 - y_j a_j)^2: the sum over the outputs, for targets y_j of -1 or +1.
 

@@ -5,18 +5,18 @@ With gamma = 0 they are the cross-entropies themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from clearprop.arrays import Array, namespace
 from clearprop.checks import check_number
 from clearprop.costs.base import ElementwiseCost, divide, register, xlogy
+from clearprop.registry import description
 
 __all__ = ["BinaryFocal", "Focal"]
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class Focal(ElementwiseCost):
     """C_x = -sum_j y_j (1 - a_j)^g ln a_j: the sum over k classes; a and y are distributions over them.
 
@@ -55,7 +55,7 @@ class Focal(ElementwiseCost):
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class BinaryFocal(ElementwiseCost):
     """C_x = -sum_j (y_j (1 - a_j)^g ln a_j + (1 - y_j) a_j^g ln(1 - a_j)): the sum over the outputs.
 

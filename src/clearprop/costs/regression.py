@@ -6,7 +6,6 @@ Throughout d_j = a_j - y_j, and k is the number of outputs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from clearprop.arrays import Array, at_most, clip, magnitude, namespace, real_pa
 from clearprop.checks import as_number, check_number
 from clearprop.costs.base import ElementwiseCost, divide, register, xlogy
 from clearprop.errors import OptionError, ShapeError
+from clearprop.registry import description
 
 __all__ = [
     "Huber",
@@ -28,7 +28,7 @@ __all__ = [
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class Quadratic(ElementwiseCost):
     """C_x = 1/2 ||a - y||^2, the sources' cost: the sum over the outputs (Nielsen, equation 26).
 
@@ -55,7 +55,7 @@ class Quadratic(ElementwiseCost):
 
 
 @register("mse")
-@dataclass(frozen=True)
+@description
 class MeanSquaredError(ElementwiseCost):
     """C_x = (1/k) sum_j (a_j - y_j)^2: the mean over the outputs.
 
@@ -84,7 +84,7 @@ class MeanSquaredError(ElementwiseCost):
 
 
 @register("mae")
-@dataclass(frozen=True)
+@description
 class MeanAbsoluteError(ElementwiseCost):
     """C_x = (1/k) sum_j |a_j - y_j|: the mean over the outputs. Its minimum is the median of y.
 
@@ -115,7 +115,7 @@ class MeanAbsoluteError(ElementwiseCost):
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class Huber(ElementwiseCost):
     """C_x = (1/k) sum_j of 1/2 d_j^2 while |d_j| <= t, else t (|d_j| - t/2): the mean over the outputs.
 
@@ -150,7 +150,7 @@ class Huber(ElementwiseCost):
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class LogCosh(ElementwiseCost):
     """C_x = (1/k) sum_j ln cosh(a_j - y_j): the mean over the outputs.
 
@@ -182,7 +182,7 @@ class LogCosh(ElementwiseCost):
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class Pinball(ElementwiseCost):
     """C_x = (1/k) sum_j max(q (y_j - a_j), (q - 1) (y_j - a_j)): the mean over the outputs.
 
@@ -268,7 +268,7 @@ class Pinball(ElementwiseCost):
 
 
 @register()
-@dataclass(frozen=True)
+@description
 class Poisson(ElementwiseCost):
     """C_x = sum_j (a_j - y_j ln a_j): the sum over the outputs, for counts y >= 0 and rates a > 0.
 

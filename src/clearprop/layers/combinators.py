@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,6 +20,7 @@ from clearprop.layers.base import (
     open_layer,
     size_chain,
 )
+from clearprop.registry import description
 
 __all__ = ["CombinatorBackward", "CombinatorForward", "Concatenate", "Residual"]
 
@@ -72,7 +72,7 @@ def run_parts(
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class Residual(Layer):
     """A block with a way around it: a = shortcut(a_prev) + body(a_prev).
 
@@ -176,7 +176,7 @@ class Residual(Layer):
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class Concatenate(Layer):
     """Branches side by side, their outputs joined: a = [branch1(·), branch2(·), …].
 

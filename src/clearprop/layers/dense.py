@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.activations import ActivationFunction, activations
@@ -12,6 +11,7 @@ from clearprop.checks import check_flag, check_whole
 from clearprop.errors import ShapeError
 from clearprop.initializers import Initializer, initializers
 from clearprop.layers.base import Layer, Parameter, Tree, check_size, layers, square_sums
+from clearprop.registry import description
 
 __all__ = [
     "Activation",
@@ -86,7 +86,7 @@ class DenseBackward(NamedTuple):
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class Dense(ActivationOwner):
     """A fully connected layer: z = a_prev @ W.T + b, a = f(z).
 
@@ -256,7 +256,7 @@ class ActivationBackward(NamedTuple):
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class Activation(ActivationOwner):
     """An activation as a layer of its own: z = a_prev, a = f(z), with as many outputs as inputs.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array, namespace
 from clearprop.checks import check_number, check_whole
 from clearprop.layers.base import Layer, NoiseSource, Tree, check_size, layers
+from clearprop.registry import description
 
 __all__ = ["AlphaDropout", "Dropout", "DropoutBackward", "DropoutForward"]
 
@@ -33,7 +33,7 @@ class DropoutBackward(NamedTuple):
     """Row x is ∂C_x/∂a_prev = mask ⊙ dC_da."""
 
 
-@dataclass(frozen=True)
+@description
 class _RandomMask(Layer):
     random: ClassVar[bool] = True
     keeps_size: ClassVar[bool] = True
@@ -73,7 +73,7 @@ class _RandomMask(Layer):
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class Dropout(_RandomMask):
     """Drop each input with probability `rate` while training, and scale the rest by 1/(1 - rate).
 
@@ -105,7 +105,7 @@ class Dropout(_RandomMask):
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class AlphaDropout(_RandomMask):
     """Dropout that keeps mean 0 and variance 1, for networks of SELU layers.
 

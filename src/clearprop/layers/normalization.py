@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from clearprop.arrays import Array, namespace
 from clearprop.checks import check_number, check_whole
 from clearprop.errors import ShapeError, UnsupportedError
 from clearprop.layers.base import Layer, Parameter, Tree, check_size, layers
+from clearprop.registry import description
 
 __all__ = ["BatchNorm", "LayerNorm", "NormBackward", "NormForward"]
 
@@ -46,7 +46,7 @@ class NormBackward(NamedTuple):
     """Row x is ∂C_x/∂a_prev, (n, n_in); n times ∂C/∂a_prev where BatchNorm couples the examples."""
 
 
-@dataclass(frozen=True)
+@description
 class _Norm(Layer):
     keeps_size: ClassVar[bool] = True
     epsilon: float = 1e-5
@@ -104,7 +104,7 @@ class _Norm(Layer):
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class BatchNorm(_Norm):
     """Normalise each input over the examples of the batch; in inference with running statistics.
 
@@ -195,7 +195,7 @@ class BatchNorm(_Norm):
 
 
 @layers.register()
-@dataclass(frozen=True)
+@description
 class LayerNorm(_Norm):
     """Normalise each example over its neurons: the same in training and inference.
 

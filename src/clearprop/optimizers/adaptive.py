@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -11,12 +10,13 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.checks import check_choice, check_flag, check_number
 from clearprop.optimizers.base import SCRATCH, Optimizer, State, accumulate, decay, move, optimizers
+from clearprop.registry import description
 
 __all__ = ["Adam", "AdamW", "RMSprop"]
 
 
 @optimizers.register()
-@dataclass(frozen=True)
+@description
 class RMSprop(Optimizer):
     """Divide the gradient by a running root mean square of itself.
 
@@ -106,7 +106,7 @@ class RMSprop(Optimizer):
 
 
 @optimizers.register()
-@dataclass(frozen=True)
+@description
 class Adam(Optimizer):
     """Adaptive moments: momentum divided by a running root mean square, both corrected for bias.
 
@@ -186,7 +186,7 @@ class Adam(Optimizer):
 
 
 @optimizers.register()
-@dataclass(frozen=True)
+@description
 class AdamW(Adam):
     """Adam with decoupled weight decay.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from clearprop.arrays import Array
 from clearprop.checks import check_choice, check_number
 from clearprop.errors import OptionError
 from clearprop.optimizers.base import SCRATCH, Optimizer, State, decay, move, optimizers
+from clearprop.registry import description
 
 __all__ = ["SGD", "SGDW", "Momentum", "Nesterov"]
 
@@ -18,7 +18,7 @@ CONVENTIONS = ("nielsen", "torch")
 
 
 @optimizers.register()
-@dataclass(frozen=True)
+@description
 class SGD(Optimizer):
     """Stochastic gradient descent.
 
@@ -56,7 +56,7 @@ class SGD(Optimizer):
 
 
 @optimizers.register()
-@dataclass(frozen=True)
+@description
 class Momentum(Optimizer):
     """Gradient descent with a velocity v, whose friction is 1 - momentum (mu).
 
@@ -134,7 +134,7 @@ class Momentum(Optimizer):
 
 
 @optimizers.register()
-@dataclass(frozen=True)
+@description
 class Nesterov(Optimizer):
     """Nesterov's accelerated gradient: momentum that looks ahead.
 
@@ -200,7 +200,7 @@ class Nesterov(Optimizer):
 
 
 @optimizers.register()
-@dataclass(frozen=True)
+@description
 class SGDW(Momentum):
     """Momentum with decoupled weight decay.
 

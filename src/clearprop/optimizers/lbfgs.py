@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,12 +13,13 @@ from clearprop.arrays import Array
 from clearprop.checks import check_number, check_whole
 from clearprop.errors import MissingDependencyError, UnsupportedError
 from clearprop.optimizers.base import CostAndGradient, Minimum, Optimizer, Progress, optimizers
+from clearprop.registry import description
 
 __all__ = ["LBFGS"]
 
 
 @optimizers.register("l-bfgs")
-@dataclass(frozen=True)
+@description
 class LBFGS(Optimizer):
     """Limited-memory BFGS with a line search, SciPy's L-BFGS-B without bounds.
 

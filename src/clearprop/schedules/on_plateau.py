@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from clearprop.checks import check_choice, check_flag, check_number, check_whole
 from clearprop.errors import OptionError
+from clearprop.registry import description
 from clearprop.schedules.base import Place, Schedule, ScheduleState, schedules
 
 __all__ = ["OnPlateau"]
 
 
 @schedules.register("plateau")
-@dataclass(frozen=True)
+@description
 class OnPlateau(Schedule):
     """Multiply the rate by `factor` when the monitored value has stopped improving.
 

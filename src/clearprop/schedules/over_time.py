@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from clearprop.checks import check_choice, check_number, check_whole
 from clearprop.errors import OptionError
+from clearprop.registry import description
 from clearprop.schedules.base import Place, Schedule, ScheduleState, schedules
 
 __all__ = ["Constant", "Cosine", "ExponentialDecay", "InverseScaling", "OneCycle", "StepDecay", "Warmup"]
 
 
 @schedules.register()
-@dataclass(frozen=True)
+@description
 class Constant(Schedule):
     """The same rate throughout: eta.
 
@@ -31,7 +32,7 @@ class Constant(Schedule):
 
 
 @schedules.register("step")
-@dataclass(frozen=True)
+@description
 class StepDecay(Schedule):
     """Multiply the rate by `factor` after every `every` epochs.
 
@@ -56,7 +57,7 @@ class StepDecay(Schedule):
 
 
 @schedules.register()
-@dataclass(frozen=True)
+@description
 class ExponentialDecay(Schedule):
     """Multiply the rate by `factor` after every epoch, or every step.
 
@@ -81,7 +82,7 @@ class ExponentialDecay(Schedule):
 
 
 @schedules.register("invscaling")
-@dataclass(frozen=True)
+@description
 class InverseScaling(Schedule):
     """Divide the rate by a power of time.
 
@@ -123,7 +124,7 @@ class InverseScaling(Schedule):
 
 
 @schedules.register()
-@dataclass(frozen=True)
+@description
 class Cosine(Schedule):
     """Lower the rate along half a cosine from eta towards final · eta, once or with restarts.
 
@@ -170,7 +171,7 @@ class Cosine(Schedule):
 
 
 @schedules.register()
-@dataclass(frozen=True)
+@description
 class OneCycle(Schedule):
     """Raise the rate to its maximum eta, then lower it to almost nothing, in one cycle.
 
@@ -210,7 +211,7 @@ class OneCycle(Schedule):
 
 
 @schedules.register()
-@dataclass(frozen=True)
+@description
 class Warmup(Schedule):
     """Raise the rate linearly over the first `steps` steps, then follow another schedule.
 

@@ -7,7 +7,6 @@ weight decay is not a penalty but part of an optimiser (`AdamW`, `SGDW`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from clearprop.arrays import Array, namespace
 from clearprop.checks import check_choice, check_number
 from clearprop.errors import OptionError
-from clearprop.registry import Described, Registry
+from clearprop.registry import Described, Registry, description
 
 if TYPE_CHECKING:
     from clearprop.model import Layout
@@ -28,7 +27,7 @@ penalties: Registry[Penalty] = Registry("penalty")
 
 
 @penalties.register("elastic", "elastic_net")
-@dataclass(frozen=True)
+@description
 class Penalty(Described):
     """L1 and L2 penalties on the parameters; both together are the elastic net.
 
