@@ -25,6 +25,7 @@ __all__ = [
     "at_most",
     "clip",
     "constant",
+    "distinct",
     "erf",
     "expit",
     "has_masked",
@@ -68,6 +69,15 @@ def has_masked(values: Any) -> bool:
     """
     masked = sys.modules.get("numpy.ma")
     return masked is not None and isinstance(values, masked.MaskedArray) and bool(masked.is_masked(values))
+
+
+def distinct(values: Array) -> Array:
+    """Return the different values, sorted; there is no NaN among them.
+
+    >>> distinct(np.array([3, 1, 3]))
+    array([1, 3])
+    """
+    return np.unique(values, return_counts=True)[0]  # with counts: without, it loads np.ma (see `has_masked`)
 
 
 @cache

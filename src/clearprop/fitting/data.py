@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clearprop.arrays import Array
+from clearprop.arrays import Array, distinct
 from clearprop.checks import as_number
 from clearprop.errors import DataError, OptionError
 from clearprop.fitting.reading import build_for, read_examples, read_features, targets_of
@@ -269,7 +269,7 @@ def _split(encoded: Array, targets: Targets, fraction: float, seed: int) -> tupl
     groups = [order]
     if targets.kind in ("classes", "onehot", "binary"):
         labels = targets.class_indices(encoded)[order]
-        groups = [order[labels == label] for label in np.unique(labels)]
+        groups = [order[labels == label] for label in distinct(labels)]
     held = np.sort(np.concatenate([g[: min(round(fraction * len(g)), len(g) - 1)] for g in groups]))
     if len(held) == 0:
         raise OptionError(

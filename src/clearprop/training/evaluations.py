@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -53,6 +52,8 @@ class Evaluations:
         """
         if self._forgotten:
             return compute(theta)
+        import hashlib  # here: it brings OpenSSL, and only a minimisation comes this way
+
         place, at = self._asked, hashlib.blake2b(theta.tobytes(), digest_size=16).hexdigest()
         self._asked += 1
         if place < len(self.points):

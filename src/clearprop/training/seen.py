@@ -6,7 +6,6 @@ own code gives can only be asked for again; whether it is the same, the sums tel
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ from clearprop.training.batches import Batch, Batches, Orders, Part
 
 __all__ = ["BatchesSeen", "OrderSeen", "Seen"]
 
-_NOTHING = hashlib.blake2b(digest_size=16).hexdigest()
+_NOTHING = "cae66941d9efbd404e4d88758ea67670"  # BLAKE2b of no bytes
 
 
 class Seen(Protocol):
@@ -140,6 +139,8 @@ class BatchesSeen:
 
 
 def _added(sum_so_far: str, *arrays: Array) -> str:
+    import hashlib  # here: it brings OpenSSL, and most runs add up nothing
+
     found = hashlib.blake2b(sum_so_far.encode(), digest_size=16)
     for array in arrays:
         found.update(str(array.shape).encode())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.activations import ActivationFunction
-from clearprop.arrays import Array
+from clearprop.arrays import Array, distinct
 from clearprop.checks import as_choice, as_flag, as_number, as_whole
 from clearprop.costs import Cost
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError
@@ -92,7 +92,7 @@ class Targets:
                     f"outputs. Give {where} as (examples, {n_out}), or labels."
                 )
             return cls("real", 1, (), 0.0, True, dtype)
-        labels = tuple(np.unique(values).tolist()) if classes is None else tuple(classes)
+        labels = tuple(distinct(values).tolist()) if classes is None else tuple(classes)
         if len(labels) < 2:
             raise DataError(
                 f"{where} holds one class only, {labels[0]!r}: there is nothing to learn. Give examples of "
