@@ -497,6 +497,19 @@ def test_bad_preprocessing(make, error, message):
         make()
 
 
+def test_an_activation_of_ones_own_without_options_needs_no_dataclass():
+    class Squared(cp.activations.ActivationFunction):
+        name = "squared"
+
+    one = Squared()
+    assert one == one
+    assert one != Squared()
+    assert len({one, Squared()}) == 2
+    assert "Squared object at" in repr(cp.Dense(3, one))
+    with pytest.raises(DTypeError, match="expected an activation"):
+        cp.Dense(2, [one, "relu"])
+
+
 @pytest.mark.parametrize("engine", [np.array([]), np.array(["auto"]), ["auto"], 0, None])
 def test_an_engine_is_a_name(engine):
     with pytest.raises(UnknownNameError, match="unknown engine"):

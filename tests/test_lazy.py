@@ -21,7 +21,6 @@ net.predict(np.eye(2))
 print(*sys.modules)
 """
 NOT_NEEDED = (
-    "difflib",
     "hashlib",
     "numpy.ma",
     "clearprop.datasets",

@@ -363,7 +363,7 @@ def test_figures_are_put_into_the_page(tmp_path, capsys) -> None:
 def test_the_page_says_what_is_missing_and_what_missed() -> None:
     runs = [a_run("kill", 0), a_run("kill", 1, value=3, commit="def"), a_run("crafted_files", 0)]
     text = page.figures(runs)
-    assert "1 of 13 tests are whole; not every gate is met. 0.3 hours of one core" in text
+    assert "1 of 13 tests are whole; not every gate is met. The runs took 0.3 hours" in text
     assert "| `kill` | **10 kills in 2 of 20 runs**, seeds 0 to 1, at abc, def | | | missed in 1 |" in text
     assert "| | accepted | 0 to 3 | ≤ 0 | |" in text
     assert "| `hostile` | **0 calls in 0 of 100 runs** | | | not begun |" in text
@@ -389,7 +389,7 @@ def test_the_long_run_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys) ->
         return measured(a_test(Figure("accepted", 0, at_most=0)), count, seed) | {"name": test.name}
 
     monkeypatch.setattr(long, "run_apart", run)
-    path = written(tmp_path / "long.jsonl", [a_run("crafted_files", 0), a_run("kill", 3)])
+    path = written(tmp_path / "long.jsonl", [a_run("crafted_files", 0, count=1), a_run("kill", 3, count=50)])
     assert long.main([str(path), "--only", "kill", "--only", "crafted_files", "--jobs", "1"]) == 0
     assert asked == [("kill", 50, seed) for seed in range(20) if seed != 3]
     assert {(run["name"], run["seed"]) for run in long.kept(path)} == {
@@ -403,8 +403,34 @@ def test_the_long_run_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys) ->
     assert not asked
 
 
+def test_runs_with_another_count_or_asked_for_anew_are_made_again(tmp_path, monkeypatch) -> None:
+    runs = [a_run("kill", 0, count=49), *(a_run("kill", seed, count=50) for seed in range(1, 20))]
+    path, asked = written(tmp_path / "long.jsonl", runs), []
+
+    def run(test: Test, count: int, seed: int) -> dict[str, Any]:
+        asked.append(seed)
+        return a_run("kill", seed, count=count)
+
+    monkeypatch.setattr(long, "run_apart", run)
+    assert long.main([str(path), "--only", "kill"]) == 0
+    assert asked == [0]
+    assert len(long.kept(path)) == 20
+    monkeypatch.setattr(long, "same_sources", lambda commit: commit != "abc")
+    assert long.main([str(path), "--only", "kill", "--anew", "--jobs", "1"]) == 0
+    assert asked[1:] == list(range(1, 20))
+
+
+def test_a_run_that_is_stopped_leaves_nothing(tmp_path, monkeypatch) -> None:
+    stopped = subprocess.CompletedProcess([], 130, "", "interrupted")
+    monkeypatch.setattr(separate.subprocess, "run", lambda *a, **k: stopped)
+    assert long.main([str(tmp_path / "long.jsonl"), "--only", "kill"]) == 130
+    assert long.kept(tmp_path / "long.jsonl") == []
+    with pytest.raises(SystemExit, match="130"):
+        runner.main(["--only", "kill"])
+
+
 def test_a_run_that_missed_a_gate_stays_missed(tmp_path, capsys) -> None:
-    path = written(tmp_path / "long.jsonl", [a_run("crafted_files", 0, passed=False)])
+    path = written(tmp_path / "long.jsonl", [a_run("crafted_files", 0, passed=False, count=1)])
     assert long.main([str(path), "--only", "crafted_files"]) == 1
     assert "missed a gate: crafted_files with the seed 0" in capsys.readouterr().out
 

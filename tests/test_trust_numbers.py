@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import subprocess
+import sys
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from trust import against_torch, hostile, hostile_child, many_fits, metamorphic, mutation, random_gradients
+from trust import against_torch, hostile, many_fits, metamorphic, mutation, random_gradients
 from trust.frame import Result
 from trust.hostile_calls import call, targets
 
@@ -102,21 +101,34 @@ def test_an_error_from_deep_inside_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert "deep" in verdicts
 
 
-def test_after_a_crash_and_after_a_call_without_end_it_goes_on_with_the_next(tmp_path: Path) -> None:
-    def make(number: int) -> dict[str, Any]:
-        if number == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return {"number": number, "verdict": "time" if number == 4 else "result", "by": os.getpid()}
+CALLS = """
+import json, os, signal, sys
+from trust import hostile_child
 
-    path = tmp_path / "answers"
-    with path.open("w", encoding="utf-8") as out:
-        hostile_child.answer(make, 0, 7, out)
-    answers = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert [a["verdict"] for a in answers] == ["result"] * 2 + ["crash", "result", "time", "result", "result"]
-    assert [a["number"] for a in answers] == list(range(7))
+def make(number):
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 6:
+        signal.pause()
+    verdict = "time" if number == 4 else "result"
+    return {"number": number, "verdict": verdict, "by": os.getpid(), "at": os.getcwd()}
+
+hostile_child.LONGEST = 1
+hostile_child.answer(make, 0, 8, sys.stdout)
+"""
+
+
+def test_after_a_crash_and_after_a_call_without_end_it_goes_on_with_the_next() -> None:
+    done = subprocess.run([sys.executable, "-c", CALLS], cwd=hostile.ROOT, capture_output=True, text=True)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    verdicts = ["result", "result", "crash", "result", "time", "result", "crash", "result"]
+    assert [a["verdict"] for a in answers] == verdicts, done.stderr
+    assert [a["number"] for a in answers] == list(range(8))
     by = [a.get("by") for a in answers]
-    assert by[0] == by[1] != by[3] == by[4] != by[5] == by[6] != os.getpid()
-    assert f"exit code -{int(signal.SIGKILL)}" in answers[2]["said"]
+    assert by[0] == by[1] != by[3] == by[4] != by[5] != by[7]
+    assert len({a["at"] for a in answers if "at" in a}) == 4  # each fork has a folder of its own
+    assert "exit code -9" in answers[2]["said"]
+    assert "exit code -14" in answers[6]["said"]
 
 
 def test_a_crash_misses_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +159,13 @@ def test_a_mutant_of_the_equations_is_noticed_and_the_package_itself_is_not(tmp_
         assert path.read_text(encoding="utf-8") == before
         assert judge.look_at(mutant.file, "import nowhere_to_be_found") == "killed"
         assert judge.look_at(mutant.file, before) == "survived"
+        judge.check(mutant.file)
+        path.write_text("import nowhere_to_be_found", encoding="utf-8")
+        with pytest.raises(RuntimeError, match="cannot be collected, with the file as it is"):
+            judge.check(mutant.file)
+        path.write_text(before, encoding="utf-8")
+        with pytest.raises(RuntimeError, match="cannot be judged: the tests ended with the exit code 4"):
+            judge._ask({"options": ["no/such/test.py"], "words": []})
 
 
 def test_it_says_how_many_mutants_there_were(monkeypatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from trust.frame import Test, at_least_one
 from trust.registry import NAMES, find
-from trust.separate import origin, run_apart
+from trust.separate import BrokenOff, origin, run_apart
 from trust.table import print_table
 
 
@@ -51,7 +51,7 @@ def _run_all(tests: Sequence[Test], options: argparse.Namespace) -> list[dict[st
         }
         try:
             return [runs[test.name].result() for test in tests]
-        except KeyboardInterrupt:  # the processes have had it, too
+        except (KeyboardInterrupt, BrokenOff):  # the processes have had it, too
             pool.shutdown(cancel_futures=True)
             raise SystemExit(130) from None
 

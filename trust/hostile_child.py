@@ -28,6 +28,8 @@ __all__ = ["answer"]
 MEMORY = 4 << 30
 """Bytes beyond those of the process as it starts: a sanitizer alone reserves thousands of times as many."""
 SECONDS = 1200
+LONGEST = 60
+"""Seconds by the clock after which a call that takes no processor time ends its fork, as a crash does."""
 AT_ONCE = 400
 """Calls of one fork; what one call leaves behind meets only the rest of these."""
 BROKEN_OFF = ("time", "memory")
@@ -63,19 +65,25 @@ def answer(make: Make, start: int, stop: int, out: TextIO) -> None:
 
 def _in_a_fork(make: Make, stop: int, out: TextIO, shared: mmap.mmap) -> int:
     """Make calls from the shared number on, in a fork of this process; return its exit code."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    code = 1
-    try:
-        _make_all(make, stop, out, shared)
-        code = 0
-    finally:
-        os._exit(code)
+    with tempfile.TemporaryDirectory() as folder:
+        child = os.fork()
+        if child:
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        code = 1
+        try:
+            for name in ("HOME", "XDG_CACHE_HOME", "CLEARPROP_DATA"):
+                os.environ[name] = folder
+            os.chdir(folder)
+            _make_all(make, stop, out, shared)
+            code = 0
+        finally:
+            os._exit(code)
 
 
 def _make_all(make: Make, stop: int, out: TextIO, shared: mmap.mmap) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for number in range(int.from_bytes(shared[:], "little"), stop):
+        signal.alarm(LONGEST)
         made = make(number)
         print(json.dumps(made), file=out, flush=True)
         shared[:] = (number + 1).to_bytes(8, "little")
@@ -108,19 +116,15 @@ def main(seed: int, start: int, stop: int) -> None:
     """Make the calls and print what came of them."""
     sys.path.insert(0, os.getcwd())
     os.environ["MPLBACKEND"] = "Agg"
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("HOME", "XDG_CACHE_HOME", "CLEARPROP_DATA"):
-            os.environ[name] = folder
-        from trust.hostile_calls import as_data, call, targets
+    from trust.hostile_calls import as_data, call, targets
 
-        targets()
-        for name in WARM:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-        out = os.fdopen(os.dup(1), "w")
-        os.chdir(folder)
-        _limit()
-        answer(lambda number: as_data(call(seed, number)), start, stop, out)
+    targets()
+    for name in WARM:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    out = os.fdopen(os.dup(1), "w")
+    _limit()
+    answer(lambda number: as_data(call(seed, number)), start, stop, out)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 from trust.frame import Test, at_least_one
 from trust.registry import NAMES, find
-from trust.separate import origin, run_apart
+from trust.separate import BrokenOff, origin, run_apart, same_sources
 
 __all__ = ["kept", "main", "seeds"]
 
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Make the runs that are missing and return the exit code: 1 if any run in the file missed a gate."""
     options = _parser().parse_args(argv)
     tests = [find(name) for name in options.only or NAMES]
-    done = {(run["name"], run["seed"]) for run in kept(options.file)}
-    missing = [(test, seed) for test, seed in _in_order(tests) if (test.name, seed) not in done]
-    end = time.monotonic() + 60 * options.minutes
+    done = _done(options.file, options.anew)
+    missing = [(test, seed) for test, seed in _in_order(tests) if (test.name, seed, test.at_once) not in done]
+    end, here = time.monotonic() + 60 * options.minutes, origin()
     writing = threading.Lock()
 
     def run(test: Test, seed: int) -> None:
         if time.monotonic() < end:
-            found = run_apart(test, test.at_once, seed) | origin()
+            found = run_apart(test, test.at_once, seed) | here
             with writing, options.file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found, ensure_ascii=False) + "\n")
 
@@ -45,9 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             for one in runs:
                 one.result()
-        except KeyboardInterrupt:  # what runs has had it, too
-            pool.shutdown(cancel_futures=True)
+        except (KeyboardInterrupt, BrokenOff):  # what runs has had it, too
             return 130
+        finally:
+            pool.shutdown(cancel_futures=True)
     results = kept(options.file)
     missed = [f"{r['name']} with the seed {r['seed']}" for r in results if not r["passed"]]
     wanted = sum(len(seeds(find(name))) for name in NAMES)
@@ -65,10 +66,18 @@ def seeds(test: Test) -> range:
 
 
 def kept(file: Path) -> list[dict[str, Any]]:
-    """Return the runs that a file holds; none where there is no file."""
+    """Return the runs that a file holds, of each seed the last; none where there is no file."""
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    runs = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    return list({(run["name"], run["seed"]): run for run in runs}.values())
+
+
+def _done(file: Path, anew: bool) -> set[tuple[str, int, int]]:
+    """Return name, seed and count of the runs that need not be made; anew: only those of these sources."""
+    runs = kept(file)
+    now = {commit: not anew or same_sources(commit) for commit in {run["commit"] for run in runs}}
+    return {(run["name"], run["seed"], run["count"]) for run in runs if now[run["commit"]]}
 
 
 def _in_order(tests: Sequence[Test]) -> Iterator[tuple[Test, int]]:
@@ -85,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="begin no other run after so many minutes"
+    )
+    parser.add_argument(
+        "--anew", action="store_true", help="make those again, too, that were made with other sources"
     )
     parser.add_argument(
         "--jobs", type=at_least_one, default=min(2, os.cpu_count() or 1), help="runs at once (default: 2)"

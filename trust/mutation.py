@@ -89,12 +89,18 @@ def run(count: int, seed: int) -> Result:
             Figure("mutants", len(drawn), at_least=min(count, len(_all()))),
             Figure("equivalent, each with its reason", len(drawn) - len(judged)),
             Figure("noticed by a test", found["killed"]),
+            Figure("noticed, as they run for ever", found["hung"]),
             Figure("survived", found["survived"]),
             Figure("share noticed", killed, at_least=KILLED),
         ),
         tuple(survivors) if killed < KILLED else (),
         done=len(drawn),
     )
+
+
+def _tests(file: str) -> list[str]:
+    part = next(part for part in KILLERS if file.startswith(part))
+    return [str(ROOT / "tests" / name) for name in KILLERS[part]]
 
 
 def _verdicts(mutants: Sequence[Mutant]) -> list[str]:
@@ -111,6 +117,10 @@ def _verdicts(mutants: Sequence[Mutant]) -> list[str]:
             finally:
                 free.put(one)
 
+        first = free.get()
+        for file in {_tests(m.file)[-1]: m.file for m in mutants}.values():
+            first.check(file)
+        free.put(first)
         with ThreadPoolExecutor(WORKERS) as pool:
             return list(pool.map(judge, mutants))
 
@@ -194,19 +204,17 @@ class Judge:
         )
 
     def __call__(self, mutant: Mutant) -> str:
-        """Return "survived" or "killed"."""
+        """Return "survived", "killed", or "hung" where no test came to an end."""
         words = re.findall("[A-Z]?[a-z]{2,}", f"{Path(mutant.file).stem} {mutant.place.function}")
         return self.look_at(mutant.file, mutant.place.rewrite().source, words)
 
     def look_at(self, file: str, source: str, words: Collection[str] = ()) -> str:
         """Return the verdict on another text of a file; tests named with one of the words come first."""
-        part = next(part for part in KILLERS if file.startswith(part))
-        tests = [str(ROOT / "tests" / name) for name in KILLERS[part]]
         path = self.folder / "clearprop" / file
         before = path.read_text(encoding="utf-8")
         path.write_text(source, encoding="utf-8")
         try:
-            return self._ask({"tests": tests, "words": sorted(words)})
+            return self._ask({"options": _tests(file), "words": sorted(words)})
         finally:
             path.write_text(before, encoding="utf-8")
 
@@ -216,9 +224,14 @@ class Judge:
         assert process.stdout is not None
         print(json.dumps(what), file=process.stdin, flush=True)
         verdict = process.stdout.readline().strip()
-        if not verdict:
-            raise RuntimeError(f"trust.mutation_child ended early, with the exit code {process.wait()}")
+        if verdict not in ("survived", "killed", "hung"):
+            raise RuntimeError(f"a mutant cannot be judged: {verdict or 'trust.mutation_child ended early'}")
         return verdict
+
+    def check(self, file: str) -> None:
+        """Raise `RuntimeError` unless the tests of a file can be collected: else every mutant is killed."""
+        if self._ask({"options": ["--collect-only", *_tests(file)], "words": []}) != "survived":
+            raise RuntimeError(f"the tests of {file} cannot be collected, with the file as it is")
 
     def close(self) -> None:
         """End the process."""

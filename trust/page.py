@@ -54,8 +54,8 @@ def figures(runs: Sequence[Mapping[str, Any]]) -> str:
     verdict = "every gate is met" if all(run["passed"] for run in runs) else "not every gate is met"
     machines = sorted({f"{run['machine']}, Python {run['python']}" for run in runs})
     lines = [
-        f"{state}; {verdict}. {number(round(hours, 1))} hours of one core, two tests at once on "
-        f"{'; '.join(machines)}. A figure is the least and the most of all runs of a test.",
+        f"{state}; {verdict}. The runs took {number(round(hours, 1))} hours, those at the same time counted "
+        f"apart, on {'; '.join(machines)}. A figure is the least and the most of all runs of a test.",
         "",
         "| test | figure | in each run | gate | |",
         "|---|---|---|---|---|",
@@ -70,9 +70,9 @@ def _rows(test: Test, wanted: int, runs: Sequence[Mapping[str, Any]]) -> Iterato
     made = f"{number(done)} {test.unit} in {len(runs)} of {wanted} run{'' if wanted == 1 else 's'}"
     verdict = f"missed in {missed}" if missed else "met" if runs else "not begun"
     yield f"| `{test.name}` | **{made}**{_origin(runs)} | | | {verdict} |"
-    first = runs[0]["figures"] if runs else ()
-    for i, figure in enumerate(first):
-        values = [run["figures"][i]["value"] for run in runs if len(run["figures"]) > i]
+    every = [figure for run in runs for figure in run["figures"]]
+    for what, figure in {figure["what"]: figure for figure in every}.items():
+        values = [other["value"] for other in every if other["what"] == what]
         least, most = number(min(values)), number(max(values))
         value = f"{least if least == most else f'{least} to {most}'} {figure['unit']}".strip()
         yield f"| | {figure['what']} | {value} | {figure['gate']} | |"

@@ -102,6 +102,7 @@ TEST = Test(
     run,
     short=3,
     long=100,
+    piece=100,
     unit="networks and recordings",
     minutes=0.5,
 )

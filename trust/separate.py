@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -13,15 +14,27 @@ from typing import Any
 
 from trust.frame import Test
 
-__all__ = ["origin", "run_apart"]
+__all__ = ["BrokenOff", "origin", "run_apart", "same_sources"]
 
 ROOT = Path(__file__).resolve().parent.parent
 # A test is one core's work: more threads of BLAS would only get in the way of the test beside it.
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "CLEARPROP")}
 
 
+SOURCES = ("src", "native", "trust", "tests", "benchmarks/planted_bugs")
+"""What figures are a function of."""
+_STOPPED = (130, -signal.SIGINT, -signal.SIGTERM)
+
+
+class BrokenOff(Exception):
+    """Somebody has stopped the test: nothing was found, neither good nor bad."""
+
+
 def run_apart(test: Test, count: int, seed: int) -> dict[str, Any]:
-    """Run a test and return what `trust.frame.measured` does; its name and verdict go to standard error."""
+    """Run a test and return what `trust.frame.measured` does; its name and verdict go to standard error.
+
+    Errors: `BrokenOff` where the test was stopped, by Ctrl-C or a signal.
+    """
     arguments = [f"trust.{test.name}", "--seed", str(seed), "--count", str(count), "--json"]
     start = time.perf_counter()
     done = subprocess.run(
@@ -31,6 +44,8 @@ def run_apart(test: Test, count: int, seed: int) -> dict[str, Any]:
         capture_output=True,
         text=True,
     )
+    if done.returncode in _STOPPED:
+        raise BrokenOff(f"{test.name} with the seed {seed} was stopped")
     try:
         result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
@@ -62,13 +77,21 @@ def _crashed(
 
 
 def origin() -> dict[str, str]:
-    """Return the commit, the day, the machine and the Python that figures hold for."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    """Return the commit, the day, the machine and the Python that figures hold for, before they are made."""
+    commit = _git("rev-parse", "--short", "HEAD").stdout.strip() or "unknown"
+    changed = _git("status", "--porcelain", "--", *SOURCES).stdout.strip()
     return {
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": f"{commit}-dirty" if changed else commit,
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
     }
+
+
+def same_sources(commit: str) -> bool:
+    """Return whether what figures are a function of is now what it was at a commit."""
+    return _git("diff", "--quiet", commit, "--", *SOURCES).returncode == 0
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -7,6 +7,7 @@ or two: "layers[2] Dense expects 30 inputs; layers[1] gives 20. Set n_in=20 or l
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -137,8 +138,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["sigmoid", "tanh"])
     ''
     """
-    import difflib  # here: nobody has made a mistake yet
-
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""

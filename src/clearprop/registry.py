@@ -53,16 +53,18 @@ class Described:
 
     @reprlib.recursive_repr()
     def __repr__(self) -> str:
+        if not dataclasses.is_dataclass(self):  # of a user's own, without options
+            return object.__repr__(self)
         shown = (f"{f.name}={getattr(self, f.name)!r}" for f in _fields(self) if f.repr)
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
+        if type(other) is not type(self) or not dataclasses.is_dataclass(self):
             return NotImplemented
         return self._compared() == other._compared()
 
     def __hash__(self) -> int:
-        return hash(self._compared())
+        return hash(self._compared()) if dataclasses.is_dataclass(self) else object.__hash__(self)
 
     def _compared(self) -> tuple[Any, ...]:
         return tuple(getattr(self, f.name) for f in _fields(self) if f.compare)

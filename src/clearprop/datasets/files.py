@@ -24,15 +24,25 @@ __all__ = ["first_bytes", "open_binary", "require_file"]
 def require_file(path: Path) -> None:
     """Raise unless `path` is a file.
 
-    Errors: `MissingFileError`; `FileFormatError` for a folder.
+    Errors: `MissingFileError`; `FileFormatError` for a folder; `UnreadableFileError` where it cannot be told.
     """
-    if os.path.isdir(path):  # which, unlike path.is_dir(), says no where a name is too long
+    if os.path.isdir(path):
         raise FileFormatError(f"{path} is a folder; give the path of a file in it")
-    if not os.path.exists(path):
+    if not _is_there(path):
         folder = path.parent
         near = [entry.name for entry in folder.iterdir()] if os.path.isdir(folder) else []
         where = "" if os.path.isdir(folder) else f" (there is no folder {folder} either)"
         raise MissingFileError(f"there is no file {path}{where}.{did_you_mean(path.name, near)}")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:  # its folder may not be looked into, or its name is too long
+        raise UnreadableFileError(f"{path} cannot be read: {error.strerror or error}") from None
+    return True
 
 
 @contextmanager
