@@ -70,6 +70,11 @@ void bind_machine(nb::module_& m, const char* name) {
             self.write_buffers(buffers.data());
           },
           "buffers"_a.noconvert())
+      .def("is_finite",
+           [](const M& self) {
+             const Released released(static_cast<double>(self.program().n_theta));
+             return self.is_finite();
+           })
       .def(
           "set_optimizer",
           [](M& self, const nb::dict& options) { self.set_optimizer(read_optimizer(options)); }, "options"_a)

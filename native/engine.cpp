@@ -295,6 +295,17 @@ void Machine<T>::write_buffers(T* buffers) const {
   body_->each_buffer(buffers, static_cast<const T*>(body_->buffers.data()));
 }
 template <class T>
+bool Machine<T>::is_finite() const {
+  const auto finite = [&](const Numbers<T>& x) { return body_->k.all_finite(x.data(), x.size()); };
+  const Numbers<T>& packed = body_->small ? body_->small->parameters() : body_->parameters;
+  if (finite(packed) && finite(body_->buffers)) return true;
+  // Padding is nobody's number: what is not finite may lie there alone.
+  Numbers<T> theta(body_->program.n_theta), buffers(body_->program.n_buffers);
+  write_theta(theta.data());
+  write_buffers(buffers.data());
+  return finite(theta) && finite(buffers);
+}
+template <class T>
 void Machine<T>::set_optimizer(const Optimizer& optimizer) {
   body_->set_optimizer(optimizer);
   if (body_->small) body_->small->set_optimizer(optimizer);

@@ -148,6 +148,7 @@ class Machine {
   void write_theta(T* theta) const;
   void read_buffers(const T* buffers);
   void write_buffers(T* buffers) const;
+  bool is_finite() const;                          // theta and the buffers
   void set_optimizer(const Optimizer& optimizer);  // slots start at zero
   int slot_count() const;
   void read_slot(int slot, const T* flat);

@@ -69,12 +69,11 @@ struct Layout {
   std::vector<int> delta_zeros;  // the value whose zeros that operation's delta has
   Numbers<T> y, weights;
   std::vector<double> costs;
-  Index capacity = 0;
-  const T* next_example = nullptr;  // the first operation's update goes together with z of this example
+  Index capacity = 0, back_capacity = 0;  // rows that there is room for in a pass forwards, and backwards
+  const T* next_example = nullptr;        // the first operation's update goes together with z of this example
   bool first_z_ready = false;  // z of the first operation is there already, for the one example that comes
   bool goes_back = false;      // whether a backward pass follows
-  bool has_errors = false, keeps_z = false, direct_input = true, reads_input_once = true,
-       wants_input_error = false;
+  bool keeps_z = false, direct_input = true, reads_input_once = true, wants_input_error = false;
 
   Layout(Program p, const InstructionSet& s, int threads)
       : program(std::move(p)), set(s), k(kernels_of<T>(s)), pool(threads) {
@@ -219,49 +218,51 @@ struct Layout {
 
   // -- memory of a pass -----------------------------------------------------------------------------
 
+  // For passes over so many rows, forwards, and backwards if asked: one that only predicts has no errors.
   void make_room(Index rows, bool backward, bool keep_z) {
-    if (rows <= capacity && (has_errors || !backward) && (keeps_z || !keep_z)) return;
+    Index back = backward ? rows : 0;
+    if (rows <= capacity && back <= back_capacity && (keeps_z || !keep_z)) return;
     rows = std::max(rows, capacity);
-    backward = backward || has_errors;
+    back = std::max(back, back_capacity);
     keep_z = keep_z || keeps_z;
-    capacity = 0;  // until all of it is there
+    capacity = back_capacity = 0;  // until all of it is there
     const std::size_t n = program.sizes.size(), last = n - 1;
     for (std::size_t v = 0; v < n; ++v) {
-      values[v].resize(product(rows, row[v]));
-      if (backward) errors[v].resize(product(rows, row[v]));
+      values[v].grow(product(rows, row[v]));
+      errors[v].grow(product(back, row[v]));
     }
     for (std::size_t i = 0; i < places.size(); ++i) {
       const Operation& op = program.operations[i];
       Place<T>& place = places[i];
-      const Index size = product(rows, row[op.output]);
+      const Index size = product(rows, row[op.output]), back_size = product(back, row[op.output]);
       const bool has_z = op.kind == Kind::dense || op.kind == Kind::activation;
       place.in_place =
           op.kind == Kind::dense &&
           (op.activation.function == Function::identity ||
            (!keep_z && static_cast<std::size_t>(op.output) != last && slope_from_output(op.activation)));
-      if (has_z && !place.in_place) place.z.resize(size);
-      if (op.kind == Kind::dropout || op.kind == Kind::alpha_dropout) place.mask.resize(size);
+      if (has_z && !place.in_place) place.z.grow(size);
+      if (op.kind == Kind::dropout || op.kind == Kind::alpha_dropout) place.mask.grow(back_size);
       if (op.gamma >= 0) {
-        place.x_hat.resize(size);
-        place.row_mean.resize(std::max(rows, row[op.output]));
-        place.row_variance.resize(std::max(rows, row[op.output]));
+        place.x_hat.grow(size);
+        place.row_mean.grow(std::max(rows, row[op.output]));
+        place.row_variance.grow(std::max(rows, row[op.output]));
       }
-      if (op.alpha >= 0 && backward) place.alpha_rows.resize(size);
+      if (op.alpha >= 0) place.alpha_rows.grow(back_size);
     }
-    if (backward) {
-      y.resize(product(rows, row[last]));
-      weights.resize(rows);
+    if (back > 0) {
+      y.grow(product(back, row[last]));
+      weights.grow(back);
       Index widest = 0, largest = 0;
       for (const Operation& op : program.operations) {
         if (op.kind != Kind::join) widest = std::max(widest, row[op.input]);
         if (op.kind == Kind::dense) largest = std::max(largest, k.panel_numbers(op.n_in, op.n_out + 1));
       }
-      handed.resize(product(rows, widest));
-      if (transposed.size() < largest) transposed.resize(largest);
+      handed.grow(product(back, widest));
+      transposed.grow(largest);
     }
     costs.resize(static_cast<std::size_t>(rows));
     capacity = rows;
-    has_errors = backward;
+    back_capacity = back;
     keeps_z = keep_z;
   }
 };

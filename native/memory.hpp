@@ -28,6 +28,11 @@ class Numbers {
     return *this;
   }
 
+  // Makes room for at least `count` numbers, if there is less: then all are zero, and what was there is gone.
+  void grow(Index count) {
+    if (count_ < count) resize(count);
+  }
+
   // Makes room for `count` numbers, all zero; what was there is gone.
   void resize(Index count) {
     if (count < 0 || count > std::numeric_limits<Index>::max() / 16) throw std::bad_alloc();
@@ -73,7 +78,8 @@ class Numbers {
     base_ = memory;
     const auto at = reinterpret_cast<std::uintptr_t>(memory);
     data_ = reinterpret_cast<T*>((at + kLargePage - 1) / kLargePage * kLargePage);
-    madvise(data_, mapped_ - kLargePage, MADV_HUGEPAGE);
+    madvise(data_, bytes / kLargePage * kLargePage,
+            MADV_HUGEPAGE);  // a large page too many would be half lost
   }
 #endif
 

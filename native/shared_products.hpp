@@ -36,9 +36,9 @@ struct Zeros {
     found.room = n + 64;  // a list is written a little beyond its end
     found.blocks = (n + block - 1) / block;
     found.words = (n + 63) / 64;
-    grow(columns, lists ? product(rows, found.room) : 0);
-    grow(starts, lists ? product(rows, found.blocks + 1) : 0);
-    grow(bits, product(rows, found.words));
+    columns.grow(lists ? product(rows, found.room) : 0);
+    starts.grow(lists ? product(rows, found.blocks + 1) : 0);
+    bits.grow(product(rows, found.words));
     found.columns = lists ? columns.data() : nullptr;
     found.starts = starts.data();
     found.bits = bits.data();
@@ -55,11 +55,6 @@ struct Zeros {
 
  private:
   Index sets_for = 0;
-
-  template <class Number>
-  static void grow(Numbers<Number>& memory, Index count) {
-    if (memory.size() < count) memory.resize(count);
-  }
 };
 
 template <class T>

@@ -25,6 +25,7 @@ class Small {
 
   void read_theta(const T* theta) { pack(theta, parameters_.data()); }
   void write_theta(T* theta) const { unpack(parameters_.data(), theta); }
+  const Numbers<T>& parameters() const { return parameters_; }
   void set_optimizer(const Optimizer& optimizer);
   void read_slot(int slot, const T* flat) { pack(flat, slots_[slot].data()); }
   void write_slot(int slot, T* flat) const { unpack(slots_[slot].data(), flat); }

@@ -159,6 +159,42 @@ def test_what_is_changed_counts_whatever_reads_theta_says(hook: str, optimizer: 
     assert not np.array_equal(changed.theta, fitted(classifier(), **options).theta)
 
 
+class ChangesAtEpochs(cp.EarlyStopping):
+    """Changes parameters, made from a class that says that its hooks do not."""
+
+    def on_epoch_end(self, run, row):
+        super().on_epoch_end(run, row)
+        run.network.W[1][:, 0] *= 0.5
+
+
+def test_a_class_that_changes_nothing_does_not_speak_for_those_made_from_it() -> None:
+    def stopping():
+        return ChangesAtEpochs("cost", restore_best=False)
+
+    assert not cp.EarlyStopping.changes_parameters
+    assert difference(classifier, callbacks=stopping(), optimizer=cp.SGD(0.05)) < SEVERAL_STEPS
+    changed = fitted(classifier(), callbacks=stopping(), optimizer=cp.SGD(0.05))
+    assert not np.array_equal(changed.theta, fitted(classifier(), optimizer=cp.SGD(0.05)).theta)
+
+
+@pytest.mark.parametrize("callbacks", [(), (cp.EarlyStopping("cost"), cp.NormHistory(3))])
+def test_the_parameters_left_are_those_of_the_step_that_the_message_names(callbacks) -> None:
+    def make():
+        layers = [cp.Dense(20, "relu"), cp.Dense(1)]
+        return cp.Network(layers, n_in=5, seed=0, dtype="float32", engine="native")
+
+    net, options = make(), {"optimizer": cp.Momentum(1e15), "batch_size": 1, "shuffle": False}
+    with pytest.raises(cp.DivergenceError, match=r"those (after|before) (that step|step \d+)") as caught:
+        net.fit(X, X[:, 0], epochs=50, callbacks=callbacks, **options)
+    named = re.search(r"after step (\d+)\.$", str(caught.value))
+    last = re.search(r"step (\d+): ", str(caught.value))
+    steps = int(named[1]) if named else int(last[1]) - 1
+    again = make()
+    if steps:
+        again.fit(X[:steps], X[:steps, 0], epochs=1, **options)
+    np.testing.assert_array_equal(net.theta, again.theta)
+
+
 @pytest.mark.parametrize("what", ["metrics", "order", "schedule"])
 def test_what_other_code_changes_between_epochs_counts(what: str) -> None:
     def trained(engine: str) -> np.ndarray:

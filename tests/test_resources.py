@@ -114,6 +114,25 @@ def test_a_copy_of_the_data_is_made_only_to_convert_it():
     assert peak.most < 14
 
 
+class MayChange(cp.Callback):
+    def on_epoch_end(self, run, row):
+        pass
+
+
+def test_the_parameters_to_go_back_to_are_copied_only_where_other_code_may_change_them():
+    def peak_with(callbacks):
+        X, y = np.zeros((64, 1000), np.float32), np.arange(64) % 2
+        net = cp.Network([cp.Dense(4000, "relu"), cp.Dense(2)], n_in=1000, dtype="float32", engine="native")
+        with Peak() as peak:
+            net.fit(X, y, epochs=2, batch_size=32, optimizer="sgd", callbacks=callbacks)
+        return peak.most
+
+    copied = peak_with(MayChange())
+    assert copied > 15  # what the parameters take
+    for callbacks in ((), cp.EarlyStopping("cost", restore_best=False), cp.NormHistory(100)):
+        assert peak_with(callbacks) < copied - 10
+
+
 def test_large_weights_are_drawn_part_by_part():
     with Peak() as peak:
         assert cp.Network([cp.Dense(2000, "relu"), cp.Dense(2)], n_in=1000, dtype="float32").theta.any()

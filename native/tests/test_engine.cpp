@@ -248,7 +248,7 @@ struct Trained {
 
 template <class T>
 static Trained<T> train(const Program& program, const InstructionSet& set, int threads, OptimizerKind kind,
-                        Index rows, Index batch_size, int epochs, bool shaped) {
+                        Index rows, Index batch_size, int epochs, bool shaped, bool predicts = false) {
   std::srand(5);
   Machine<T> machine(program, set, threads);
   check(machine.threads() == threads, "number of threads");
@@ -288,6 +288,8 @@ static Trained<T> train(const Program& program, const InstructionSet& set, int t
     s.correct = correct.data();
     const Done done = machine.train(s);
     check(done.steps == steps && done.finite, "all steps are done");
+    check(machine.is_finite(), "the parameters are finite");
+    if (predicts) machine.output(batch.X.data(), batch.n_in, rows, nullptr, found.outputs.data());
     found.costs.push_back(std::accumulate(costs.begin(), costs.end(), 0.0));
   }
   machine.write_theta(found.theta.data());
@@ -320,6 +322,35 @@ static void test_threads(const InstructionSet& set, const Case& c) {
       check(run(threads) == one,
             c.name + ", " + set.name + ": bits with " + std::to_string(threads) + " threads");
     }
+  }
+}
+
+// All rows at once are more than a batch: there is more room for them, and then for batches as before.
+template <class T>
+static void test_predictions_between_epochs(const InstructionSet& set, const Case& c) {
+  const auto run = [&](bool predicts) {
+    return train<T>(c.program, set, 1, OptimizerKind::adam, 45, 10, 4, false, predicts);
+  };
+  check(run(true) == run(false), c.name + ", " + set.name + ": bits with predictions between epochs");
+}
+
+// A number of the program's own, not what pads a vector.
+static void test_parameters_that_are_not_finite(const InstructionSet& set) {
+  for (const Index n : {3, 40}) {  // a small network, and panels
+    const Program program = cases(4, n, 2)[0].program;
+    Machine<double> machine(program, set, 1);
+    vector<double> theta = numbers<double>(program.n_theta);
+    for (const double broken : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+      for (double& w : theta) {
+        const double whole = w;
+        w = broken;
+        machine.read_theta(theta.data());
+        check(!machine.is_finite(), std::string(set.name) + ": a parameter that is not finite");
+        w = whole;
+      }
+    }
+    machine.read_theta(theta.data());
+    check(machine.is_finite(), std::string(set.name) + ": finite parameters");
   }
 }
 
@@ -371,11 +402,13 @@ int main() {
       test_gradients(sets[i], c);
       test_training<float>(sets[i], c);
       test_training<double>(sets[i], c);
+      test_predictions_between_epochs<float>(sets[i], c);
     }
     for (const Case& c : cases(330, 331, 3)) {
       test_threads<float>(sets[i], c);
       if (i == 0) test_threads<double>(sets[i], c);
     }
+    test_parameters_that_are_not_finite(sets[i]);
     test_one_example_with_batch_norm(sets[i]);
     test_cost_that_is_not_finite(sets[i]);
   }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -280,7 +281,8 @@ class Network(GlassBox):
         targets = targets_of(network, y)
         examples = read_examples(network, X, y, targets, sample_weight)
         chosen = make_metrics(metrics, targets)
-        return measure(network._engine(engine), network.model, network.state, targets, examples, chosen)
+        output = partial(network._engine(engine).output, network.model, network.state)
+        return measure(output, network.model, targets, examples, chosen)
 
     # -- looking inside ----------------------------------------------------------------------------
 

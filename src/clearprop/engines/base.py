@@ -119,6 +119,14 @@ class Trainer(ABC):
         """Bring theta and the buffers up to date."""
 
     @abstractmethod
+    def is_finite(self) -> bool:
+        """Return whether the parameters and buffers it has are all finite."""
+
+    @abstractmethod
+    def output(self, X: Array) -> Any:
+        """Return the last layer's record in inference mode, by the parameters it has: `Engine.output`."""
+
+    @abstractmethod
     def read_slots(self, slots: dict[str, Array]) -> None:
         """Take the optimiser's slots as they are now."""
 

@@ -110,15 +110,7 @@ class NativeEngine(Engine):
 
     def output(self, model: Model, state: State, X: Array) -> Any:
         """Return the last layer's record in inference mode: a, and z if it has an activation."""
-        X = _rows(X, state.theta.dtype)
-        machine = _looking_machine(model, state, len(X))
-        a = np.empty((len(X), model.n_out), state.theta.dtype)
-        if not hasattr(model.layers[-1], "activation"):
-            machine.output(X, None, a)
-            return _OutputOnly(a)
-        z = np.empty_like(a)
-        machine.output(X, z, a)
-        return _Output(z, a)
+        return _output(_looking_machine(model, state, len(X)), model, state.theta.dtype, X)
 
     def outputs(self, model: Model, state: State, X: Array) -> Array:
         """Return the network's outputs a^L in inference mode. X: (n, n_in); result: (n, n_out)."""
@@ -210,6 +202,13 @@ class NativeEngine(Engine):
         return NativeTrainer(model, dtype, options, optimizer)
 
 
+def _output(machine: Any, model: Model, dtype: Any, X: Array) -> Any:
+    a = np.empty((len(X), model.n_out), dtype)
+    z = np.empty_like(a) if hasattr(model.layers[-1], "activation") else None
+    machine.output(_rows(X, dtype), z, a)
+    return _OutputOnly(a) if z is None else _Output(z, a)
+
+
 def check_batch(model: Model, rows: int, training: bool) -> None:
     """Raise `ShapeError` where BatchNorm would get a batch of one example in training."""
     if training and rows < 2:
@@ -274,6 +273,14 @@ class NativeTrainer(Trainer):
         """Bring theta and the buffers up to date."""
         self._machine.write_theta(state.theta)
         self._machine.write_buffers(state.buffers)
+
+    def is_finite(self) -> bool:
+        """Return whether the parameters and buffers it has are all finite."""
+        return bool(self._machine.is_finite())
+
+    def output(self, X: Array) -> Any:
+        """Return the last layer's record in inference mode, by the parameters it has."""
+        return _output(self._machine, self._model, self._dtype, X)
 
     def read_slots(self, slots: dict[str, Array]) -> None:
         """Take the optimiser's slots as they are now."""

@@ -56,6 +56,7 @@ class TensorBoard(Callback):
     """
 
     reads_theta = False
+    changes_parameters = False
 
     def __init__(
         self,

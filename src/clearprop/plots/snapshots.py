@@ -46,6 +46,8 @@ class Snapshots(Callback):
     [0, 2, 4, 5]
     """
 
+    changes_parameters = False
+
     def __init__(self, epochs: int = 1, most: int = 60) -> None:
         self.epochs = as_whole("epochs of Snapshots", epochs, at_least=1)
         self.most = as_whole("most of Snapshots", most, at_least=2)

@@ -184,6 +184,8 @@ class MostAccurate(EarlyStopping):
     how sure the network is, the temperature mends.
     """
 
+    changes_parameters = False
+
     def __init__(self, patience: int, n_held: int) -> None:
         super().__init__("val_accuracy", patience=patience, greater_is_better=True)
         self._least = 1 / (n_held + 1)  # less than one row more or less makes

@@ -48,6 +48,13 @@ class Callback:
     False spares an engine that has its own the copying, and a run their memory; a class made from one that
     says False, and that does look, says True again.
     """
+    changes_parameters: bool = True
+    """Whether a hook that this class defines changes parameters, buffers or slots while training goes on.
+
+    False spares an engine that has its own the reading back, and a run a copy of the parameters to go back to
+    if they become NaN. It is about the hooks of the very class that says so: those of a class made from it
+    may change them until that one says so, too.
+    """
 
     def on_fit_begin(self, run: TrainingRun) -> None:
         """Do something before the first step, also of a run that goes on from a checkpoint."""
@@ -102,6 +109,7 @@ class EarlyStopping(Callback):
     """
 
     reads_slots = False
+    changes_parameters = False
 
     def __init__(
         self,
@@ -204,6 +212,8 @@ class NormHistory(Callback):
     Parameters: `every` k; `names`, which parameters ("W" by default).
     `rows` holds the `Norms` of the last fit; `column("1.W")` gives the gradient norms of one of them.
     """
+
+    changes_parameters = False
 
     def __init__(self, every: int = 1, names: str | Sequence[str] = ("W",)) -> None:
         self.every = as_whole("every of NormHistory", every, at_least=1)

@@ -19,6 +19,7 @@ from clearprop.training.batches import Batch, weighed
 from clearprop.training.penalties import norm
 
 if TYPE_CHECKING:
+    from clearprop.model import State
     from clearprop.trace import LayerTrace, Trace
     from clearprop.training.loop import TrainingRun
 
@@ -41,7 +42,7 @@ _LARGE_TARGET = 1e6
 
 @dataclass
 class LastFinite:
-    """Where a run stood: everything needed to repeat the steps that came after."""
+    """Where a run stood when it was finite: to go back to, and with slots to repeat the steps since."""
 
     theta: Array
     buffers: Array
@@ -56,11 +57,16 @@ class LastFinite:
     """From which batch on, which epoch and which state of the schedule held."""
 
     @classmethod
-    def take(cls, run: TrainingRun, now: float, slots: bool = True) -> LastFinite:
-        """Return a copy of the run's position; without slots it tells the parameters only."""
+    def take(cls, run: TrainingRun, now: float, slots: bool = True, copies: bool = True) -> LastFinite:
+        """Return a copy of the run's position; without slots it tells the parameters only.
+
+        Without copies they are the run's own, which then nobody may change but to others that are finite.
+        """
         own = {name: slot.copy() for name, slot in run.slots.items()} if slots else {}
-        state = run.state
-        snapshot = cls(state.theta.copy(), state.buffers.copy(), own, run.step, now, 0.0)
+        theta, buffers = run.state.theta, run.state.buffers
+        if copies:
+            theta, buffers = theta.copy(), buffers.copy()
+        snapshot = cls(theta, buffers, own, run.step, now, 0.0)
         snapshot.seconds = time.perf_counter() - now
         return snapshot
 
@@ -172,12 +178,14 @@ def _stepwise(run: TrainingRun) -> str:
     return ", ".join(sorted({type(c).__name__ for c in run.options.callbacks if c.every > 0}))
 
 
-def explain_step(run: TrainingRun, batch: Batch, snapshot: LastFinite) -> NoReturn:
+def explain_step(run: TrainingRun, batch: Batch, size: float) -> NoReturn:
     """Raise for a batch whose cost is NaN or infinite at the parameters as they are, which stay.
+
+    size: the norm of the parameters a while before.
 
     Errors: always `DivergenceError`, naming epoch, step, layer, quantity and the likely cause.
     """
-    sizes = [norm(snapshot.theta), norm(run.state.theta)]
+    sizes = [size, norm(run.state.theta)]
     rung = engines()["batch"]
     batch, _ = weighed(batch, run.options)
     trace = rung.trace(run.model, run.state, batch.X, batch.y, batch.weights, run.draws(batch))
@@ -196,14 +204,14 @@ def explain_step(run: TrainingRun, batch: Batch, snapshot: LastFinite) -> NoRetu
     )
 
 
-def explain_parameters(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
+def explain_parameters(run: TrainingRun, found: State, snapshot: LastFinite) -> NoReturn:
     """Raise for parameters that an update made NaN or infinite, and leave those of the snapshot.
 
     Errors: always `DivergenceError`, naming epoch, step and layer.
     """
     state, eta = run.state, run.options.optimizer.eta
     where = "a parameter"
-    for flat, layout in ((state.theta, run.model.layout), (state.buffers, run.model.buffer_layout)):
+    for flat, layout in ((found.theta, run.model.layout), (found.buffers, run.model.buffer_layout)):
         for entry in layout.entries:
             if where == "a parameter" and not _finite(flat[entry.block]):
                 where = f"{entry.name} after the update of layer {entry.layer}"

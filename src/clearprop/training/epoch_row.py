@@ -51,9 +51,8 @@ def penalty_of(run: TrainingRun, batch: float, examples: float) -> float:
 def _validated(run: TrainingRun, examples: Examples) -> Row:
     """Return the figures of the validation data, none if a signal came before or meanwhile."""
     measured = measure(
-        run.engine,
+        run.output,
         run.model,
-        run.state,
         run.targets,
         examples,
         run.options.metrics,

@@ -227,6 +227,12 @@ class TrainingRun:
         if self._whole_runs is not None:
             self._whole_runs.show_all()
 
+    def output(self, X: Array) -> Any:
+        """Return the last layer's record in inference mode, by the parameters as they are now."""
+        if self._whole_runs is not None:
+            return self._whole_runs.output(X)
+        return self.engine.output(self.model, self.state, X)
+
     def _block(self, source: Iterator[Batch], tally: Tally) -> bool:
         """Do the steps of a block, then measure them together; return whether there may be more."""
         begun = time.perf_counter()

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from clearprop.arrays import Array
-from clearprop.engines import Engine
-from clearprop.model import Model, State
+from clearprop.model import Model
 from clearprop.training.data import Examples
 from clearprop.training.history import Row
 from clearprop.training.targets import Targets
@@ -160,9 +159,8 @@ def join_records(outputs: list[Any]) -> Any:
 
 
 def measure(
-    engine: Engine,
+    output: Callable[[Array], Any],
     model: Model,
-    state: State,
     targets: Targets,
     examples: Examples,
     metrics: Sequence[Any] = (),
@@ -171,6 +169,7 @@ def measure(
 ) -> Row:
     """Return cost, accuracy (for classes) and metrics of a data set in inference mode, as one row.
 
+    output: returns the last layer's record of a batch, as `Engine.output` does.
     The cost is the weighted mean of the examples' costs, without penalty; metrics weigh examples likewise.
     The accuracy is the plain share of examples that are right, whatever they weigh. An empty row once
     `cancelled`.
@@ -180,7 +179,7 @@ def measure(
     for X, y, weights in examples.batches(batch_size):
         if cancelled is not None and cancelled():
             return {}
-        record = engine.output(model, state, X)
+        record = output(X)
         costs = step_sums(model.costs(record, y), weights, [len(y)])
         right = int(np.count_nonzero(targets.correct(record.a, y))) if targets.is_classification else 0
         tally.add(len(y), costs, right)

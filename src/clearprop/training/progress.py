@@ -35,6 +35,7 @@ class ProgressBar(Callback):
     """
 
     reads_theta = False
+    changes_parameters = False
 
     def __init__(self, console: Any = None, held_out: str = "validation", most_lines: int = 10) -> None:
         try:

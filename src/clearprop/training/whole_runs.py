@@ -12,12 +12,14 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.engines import Rows, StepOptions, Steps, Trainer
 from clearprop.errors import DivergenceError
+from clearprop.model import State
 from clearprop.training.batches import Batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
 from clearprop.training.divergence import LastFinite, explain_parameters, explain_step
 from clearprop.training.features import all_finite, is_sparse
 from clearprop.training.measure import Tally, step_sizes
+from clearprop.training.penalties import norm
 from clearprop.training.weights import mean_one_in_steps
 
 if TYPE_CHECKING:
@@ -79,10 +81,21 @@ class _Exchange:
 
     def __init__(self, run: TrainingRun, trainer: Trainer) -> None:
         self._run, self._trainer = run, trainer
-        self._with_slots = any(c.reads_slots and _may_change(c) for c in run.options.callbacks)
+        self._with_slots = any(c.reads_slots and _has_hook(c) for c in run.options.callbacks)
         self._trainer_is_ahead = False
         self._loop_may_differ = True
         self._has_slots = False
+        # Parameters come from the trainer only if they are finite. So theta itself is where the run can go
+        # back to, unless code that is not ours may write to it.
+        self._copies = run.examples is None or _others_run_between_epochs(run)
+        self.kept: LastFinite | None = None
+
+    def keep(self, now: float) -> None:
+        """Keep where the run stands, to go back to."""
+        self.show()
+        self.check_finite()
+        self.kept = None  # first, or two copies of the parameters lie in memory
+        self.kept = LastFinite.take(self._run, now, slots=False, copies=self._copies)
 
     def to_trainer(self) -> None:
         """Give the trainer what code outside it may have changed; it is then the one that goes on."""
@@ -93,12 +106,32 @@ class _Exchange:
         self._loop_may_differ, self._trainer_is_ahead, self._has_slots = False, True, True
 
     def to_loop(self) -> None:
-        """Bring theta, the buffers and the slots up to date, for code that may look and change them."""
+        """Bring theta, the buffers and the slots up to date, for code that may look and change them.
+
+        Errors: `DivergenceError` where they are not finite.
+        """
         if self._trainer_is_ahead:
+            if not self._trainer.is_finite():
+                self._raise()
             self._trainer.write(self._run.state)
             if self._with_slots:
                 self._trainer.write_slots(self._run.slots)
+            if self.kept is not None and not self._copies:
+                self.kept.step = self._run.step
         self._loop_may_differ, self._trainer_is_ahead = True, False
+
+    def leave(self) -> None:
+        """Bring theta and the rest up to date as far as that can be, because something else has failed."""
+        if not self._trainer_is_ahead or self._trainer.is_finite():
+            self.to_loop()
+
+    def _raise(self) -> NoReturn:
+        state = self._run.state
+        found = State(self._run.model, np.empty_like(state.theta), np.empty_like(state.buffers))
+        self._trainer.write(found)
+        self._trainer_is_ahead = False
+        assert self.kept is not None
+        explain_parameters(self._run, found, self.kept)
 
     def show(self) -> None:
         """Bring them up to date for code that only looks."""
@@ -112,11 +145,18 @@ class _Exchange:
         if self._has_slots and not self._with_slots:  # else they have just come along
             self._trainer.write_slots(self._run.slots)
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether theta and the buffers, as they were last brought up to date, are finite."""
+    def check_finite(self) -> None:
+        """Raise where other code has put into theta or the buffers what is not finite."""
         state = self._run.state
-        return all_finite(state.theta) and all_finite(state.buffers)
+        if self._copies and not (all_finite(state.theta) and all_finite(state.buffers)):
+            assert self.kept is not None
+            explain_parameters(self._run, state, self.kept)
+
+    def output(self, X: Array) -> Any:
+        """Return the last layer's record in inference mode, by the newest parameters."""
+        if self._loop_may_differ:
+            self._trainer.read(self._run.state)
+        return self._trainer.output(X)
 
 
 class WholeRuns:
@@ -129,7 +169,6 @@ class WholeRuns:
         self._stepwise = [c for c in run.options.callbacks if c.every > 0]
         self._looks = any(c.reads_theta and _overrides(c, "on_progress") for c in run.options.callbacks)
         self._others_run = _others_run_between_epochs(run)
-        self._snapshot: LastFinite | None = None
         self._in_memory = None if run.examples is None else _in_memory(run.examples)
 
     def epoch(self, tally: Tally) -> None:
@@ -146,29 +185,28 @@ class WholeRuns:
         except DivergenceError:
             raise  # what explained it has put the parameters in their place
         except BaseException:
-            self._exchange.to_loop()
+            self._exchange.leave()
             raise
         if self._others_run:
             self._exchange.to_loop()
         else:  # nobody will change what the trainer has
             self._exchange.show()
-        self._check_finite()
+        self._exchange.check_finite()
 
     def show_all(self) -> None:
         """Bring the network and the slots up to date for code that only looks; raise if it is not finite."""
         self._exchange.show_all()
-        if self._snapshot is not None:
-            self._check_finite()
+        if self._exchange.kept is not None:
+            self._exchange.check_finite()
+
+    def output(self, X: Array) -> Any:
+        """Return the last layer's record in inference mode, by the parameters as they are now."""
+        return self._exchange.output(X)
 
     def _bring_up_to_date(self) -> None:
         """Bring the network up to date for code that may look at it; raise if it is not finite."""
         self._exchange.to_loop()
-        self._check_finite()
-
-    def _check_finite(self) -> None:
-        if not self._exchange.is_finite:
-            assert self._snapshot is not None
-            explain_parameters(self._run, self._snapshot)
+        self._exchange.check_finite()
 
     # -- the data -------------------------------------------------------------------------------------
 
@@ -207,12 +245,10 @@ class WholeRuns:
 
     def _some(self, lot: _Lot, at: int, tally: Tally) -> int:
         """Do some steps of a lot from its place `at`; return how many examples they took."""
-        now = time.perf_counter()
-        if self._snapshot is None or self._snapshot.is_due(now):
-            self._exchange.show()
-            self._check_finite()
-            self._snapshot = None  # first, or two copies of the parameters lie in memory
-            self._snapshot = LastFinite.take(self._run, now, slots=False)
+        now, kept = time.perf_counter(), self._exchange.kept
+        if kept is None or kept.is_due(now):
+            del kept
+            self._exchange.keep(now)
         taken = self._steps(lot, at, tally)
         self._run.watch_time(time.perf_counter())
         return taken
@@ -306,9 +342,10 @@ class WholeRuns:
     # -- when it diverges -----------------------------------------------------------------------------
 
     def _diverged(self, lot: _Lot, at: int) -> NoReturn:
-        assert self._snapshot is not None
+        assert self._exchange.kept is not None
+        size = norm(self._exchange.kept.theta)
         self._bring_up_to_date()
-        explain_step(self._run, _batch(lot, at), self._snapshot)
+        explain_step(self._run, _batch(lot, at), size)
 
 
 def _others_run_between_epochs(run: TrainingRun) -> bool:
@@ -323,10 +360,27 @@ def _others_run_between_epochs(run: TrainingRun) -> bool:
     )
 
 
-def _may_change(callback: Callback) -> bool:
-    """Return whether a callback has a hook in which parameters and slots are current and its to change."""
+def _hooks(callback: Callback) -> list[str]:
+    """Return the hooks that a callback has and in which parameters and slots are current."""
     shown = ["on_progress"] if callback.reads_theta else []
-    return any(_overrides(callback, hook) for hook in (*_HOOKS, *shown))
+    return [hook for hook in (*_HOOKS, *shown) if _overrides(callback, hook)]
+
+
+def _has_hook(callback: Callback) -> bool:
+    return bool(_hooks(callback))
+
+
+def _may_change(callback: Callback) -> bool:
+    """Return whether a callback has such a hook and may change them there."""
+    return any(_changes(callback, hook) for hook in _hooks(callback))
+
+
+def _changes(callback: Callback, hook: str) -> bool:
+    """Return whether a hook may change parameters: what its class says holds for the hooks of that class."""
+    if hook in vars(callback):  # of the object alone
+        return True
+    owner = next(cls for cls in type(callback).__mro__ if hook in vars(cls))
+    return bool(vars(owner).get("changes_parameters", True))
 
 
 def _overrides(callback: Callback, hook: str) -> bool:
