@@ -60,7 +60,7 @@ def measure(stages: dict[int, Stage], workload: str, options: argparse.Namespace
 def _prepare(stage: Stage, workload: str, threads: int, options: argparse.Namespace) -> dict[str, Any]:
     """Let everyone come on stage, and compare what they compute."""
     _say(f"{workload}, {threads} thread(s)")
-    shorter = 2 if options.quick else 1
+    shorter = (4 if workload == "big" else 2) if options.quick else 1
     cell: dict[str, Any] = {"workload": workload, "threads": threads}
     cell |= stage.open(workload=workload, shorter=shorter, real=options.inputs == "real")
     if report.fell_back(cell):
@@ -202,8 +202,8 @@ def main() -> None:
     if options.contenders is None:
         options.contenders = [n for n in CONTENDERS if not (options.quick and n in SLOW_WITHOUT_GAIN)]
     options.rounds = options.rounds or (5 if options.quick else 9)
-    options.seconds = 0.08 if options.quick else 0.25
-    options.budget = 4.0 if options.quick else 90.0
+    options.seconds = 0.05 if options.quick else 0.25
+    options.budget = 2.0 if options.quick else 90.0
     result = run(options)
     if options.json:
         print(json.dumps(result, indent=1))

@@ -43,8 +43,8 @@ class Workload:
         return list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
 
     def shorter(self, factor: int) -> Workload:
-        """The same with fewer steps per epoch, at least 4."""
-        steps = max(self.steps // factor, 4)
+        """The same with fewer steps per epoch, at least 2."""
+        steps = max(self.steps // factor, 2)
         return replace(self, steps=steps, proof_batches=min(self.proof_batches, steps))
 
 
