@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
@@ -79,9 +78,12 @@ def test_every_make_of_table_gives_the_same_inputs() -> None:
     assert expected.dtype == np.float32
     assert np.isfinite(expected).all()
     columns = {name: table[name].astype(object).tolist() for name in table}
-    for same in (pl.from_pandas(table), pl.from_pandas(table).lazy(), pa.Table.from_pandas(table), columns):
+    for same in (pa.Table.from_pandas(table), columns):
         assert np.array_equal(encoding.encode(same), expected), type(same)
     assert np.array_equal(encoding.encode(table[table.columns[::-1]]), expected)  # found by name
+    pl = pytest.importorskip("polars")
+    for same in (pl.from_pandas(table), pl.from_pandas(table).lazy()):
+        assert np.array_equal(encoding.encode(same), expected), type(same)
 
 
 @pytest.mark.parametrize(
