@@ -196,7 +196,7 @@ struct Machine<T>::Body : Updates<T> {
 
   void output(const T* X, Index x_row, Index rows, T* z, T* a) {
     this->make_room(std::min(rows, kOutputRows), false, false);
-    this->goes_back = false;
+    this->goes_back = this->first_z_ready = false;
     for (Index first = 0; first < rows; first += kOutputRows) {
       const Index some = std::min(kOutputRows, rows - first);
       input(X + first * x_row, x_row, some);
@@ -211,6 +211,7 @@ struct Machine<T>::Body : Updates<T> {
     this->make_room(rows, true, records);
     this->wants_input_error = records;
     this->goes_back = true;
+    this->first_z_ready = false;
     std::vector<std::int64_t> all(static_cast<std::size_t>(rows));
     for (Index x = 0; x < rows; ++x) all[static_cast<std::size_t>(x)] = x;
     gather(data, all.data(), rows);

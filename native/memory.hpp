@@ -78,8 +78,8 @@ class Numbers {
     base_ = memory;
     const auto at = reinterpret_cast<std::uintptr_t>(memory);
     data_ = reinterpret_cast<T*>((at + kLargePage - 1) / kLargePage * kLargePage);
-    madvise(data_, bytes / kLargePage * kLargePage,
-            MADV_HUGEPAGE);  // a large page too many would be half lost
+    // Whole ones only: of one more, half would be lost.
+    madvise(data_, bytes / kLargePage * kLargePage, MADV_HUGEPAGE);
   }
 #endif
 

@@ -65,13 +65,13 @@ void sort_by_key(const std::uint64_t* keys, Index n, std::int64_t* order) {
     return;
   }
   const Number low = (Number{1} << kIndexBits) - 1;
-  // Kept from epoch to epoch where they are small: fresh pages would cost as much as the sorting.
-  // For one caller at a time; who comes meanwhile makes its own. Never freed: a thread may outlive the end of main.
+  // Kept from epoch to epoch where they are small: fresh pages would cost as much as the sorting. For one
+  // caller at a time, who comes meanwhile makes its own. Never freed: a thread may outlive the end of main.
   static std::mutex in_use;
   static auto* const kept = new std::vector<Number>[2];
-  const std::unique_lock<std::mutex> lock(in_use, std::try_to_lock);
+  std::unique_lock<std::mutex> lock(in_use, std::defer_lock);
   std::vector<Number> own[2];
-  std::vector<Number>* memory = lock && n <= kKept ? kept : own;
+  std::vector<Number>* memory = n <= kKept && lock.try_lock() ? kept : own;
   std::vector<Number>&numbers = memory[0], &spare = memory[1];
   numbers.resize(static_cast<std::size_t>(n));
   spare.resize(static_cast<std::size_t>(n));

@@ -177,22 +177,79 @@ def test_a_class_that_changes_nothing_does_not_speak_for_those_made_from_it() ->
     assert not np.array_equal(changed.theta, fitted(classifier(), optimizer=cp.SGD(0.05)).theta)
 
 
-@pytest.mark.parametrize("callbacks", [(), (cp.EarlyStopping("cost"), cp.NormHistory(3))])
-def test_the_parameters_left_are_those_of_the_step_that_the_message_names(callbacks) -> None:
-    def make():
-        layers = [cp.Dense(20, "relu"), cp.Dense(1)]
-        return cp.Network(layers, n_in=5, seed=0, dtype="float32", engine="native")
+class Nothing(cp.Callback):
+    """May change parameters, and so makes a run keep a copy to go back to."""
 
-    net, options = make(), {"optimizer": cp.Momentum(1e15), "batch_size": 1, "shuffle": False}
-    with pytest.raises(cp.DivergenceError, match=r"those (after|before) (that step|step \d+)") as caught:
-        net.fit(X, X[:, 0], epochs=50, callbacks=callbacks, **options)
-    named = re.search(r"after step (\d+)\.$", str(caught.value))
-    last = re.search(r"step (\d+): ", str(caught.value))
-    steps = int(named[1]) if named else int(last[1]) - 1
-    again = make()
-    if steps:
-        again.fit(X[:steps], X[:steps, 0], epochs=1, **options)
-    np.testing.assert_array_equal(net.theta, again.theta)
+    def on_epoch_end(self, run, row):
+        pass
+
+
+class Fails(cp.Callback):
+    """Fails after a few steps."""
+
+    reads_theta = False
+
+    def on_progress(self, run, rolling):
+        raise ZeroDivisionError
+
+
+def overflows(callbacks, error):
+    """Train until step 11 makes parameters infinite; return the network, its start and the message."""
+    X = np.zeros((11, 5), np.float32)
+    layers = [cp.Dense(20, "relu"), cp.Dense(1)]
+    net = cp.Network(layers, n_in=5, seed=0, dtype="float32", engine="native")
+    start = net.theta.copy()
+    y = np.where(np.arange(11) == 10, 1e3, 0.0)
+    options = {"optimizer": cp.SGD(3e38), "batch_size": 1, "shuffle": False, "epochs": 2}
+    with pytest.raises(error) as caught:
+        net.fit(X, y, callbacks=callbacks, **options)
+    return net, start, str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "step"),
+    [
+        ((), 0),
+        (cp.EarlyStopping("cost"), 0),
+        (cp.NormHistory(1), 10),
+        (cp.NormHistory(3), 9),
+        (Nothing(), 0),
+    ],
+    ids=["none", "at epochs", "every step", "every third", "other code"],
+)
+def test_the_parameters_left_are_those_of_the_step_that_the_message_names(callbacks, step: int) -> None:
+    net, start, message = overflows(callbacks, cp.DivergenceError)
+    assert message.endswith(f"The parameters are those after step {step}."), message
+    assert "a callback" not in message
+    np.testing.assert_array_equal(net.theta, start)  # all inputs and targets before are zero
+    assert net.steps_trained == step
+
+
+def test_after_another_failure_steps_and_parameters_agree() -> None:
+    net, start, _ = overflows(Fails(), ZeroDivisionError)
+    np.testing.assert_array_equal(net.theta, start)
+    assert net.steps_trained == 0
+
+
+@pytest.mark.parametrize("callbacks", [(), cp.NormHistory(1), Nothing()], ids=["none", "ours", "other code"])
+def test_who_watches_does_not_change_what_a_divergence_is_blamed_on(callbacks) -> None:
+    net = cp.Network([cp.Dense(1, "exponential")], "quadratic", n_in=40, seed=0, dtype="float32")
+    x = np.random.default_rng(0).normal(size=(16, 40)).astype(np.float32)
+    options = {"optimizer": cp.SGD(0.01), "batch_size": 16, "epochs": 50, "engine": "native"}
+    with pytest.raises(cp.DivergenceError, match="the parameters grew"):
+        net.fit(x, np.full(16, 1e3), callbacks=callbacks, **options)
+
+
+def test_validation_after_a_time_limit_is_that_of_the_parameters_left() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20_000, 60)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    net = cp.Network([cp.Dense(50, "sigmoid"), cp.Dense(2, "softmax")], seed=0, dtype="float32")
+    options = {"X_val": x[:1500], "y_val": y[:1500], "optimizer": cp.SGD(0.01), "batch_size": 1}
+    history = net.fit(x, y, epochs=1000, time_limit=0.05, engine="native", **options)
+    assert history.stopped == "time limit"
+    found = net.evaluate(x[:1500], y[:1500])
+    assert {name: history[-1][f"val_{name}"] for name in found} == found
 
 
 @pytest.mark.parametrize("what", ["metrics", "order", "schedule"])
@@ -220,7 +277,9 @@ def test_what_other_code_changes_between_epochs_counts(what: str) -> None:
                 return super().observe(state, value)
 
         given = {"metrics": [Mean()], "order": order, "schedule": Changes()}
-        return fitted(net, engine=engine, optimizer=cp.SGD(0.05), **{what: given[what]}).theta
+        held = {"X_val": X[:20], "y_val": LABELS[:20]}
+        fitted(net, engine=engine, optimizer=cp.SGD(0.05), **held, **{what: given[what]})
+        return np.concatenate([net.theta, net.history["val_cost"]])
 
     assert relative(trained("native"), trained("batch")) < SEVERAL_STEPS
 

@@ -76,6 +76,8 @@ class StepOptions:
     decay: Array | None = None
     mean_over_weights: bool = False
     penalty_as_seen: bool = False
+    predicts: int = 0
+    """How many rows are predicted at once between epochs."""
 
 
 class Rows(NamedTuple):

@@ -237,7 +237,8 @@ class NativeTrainer(Trainer):
 
     def __init__(self, model: Model, dtype: Any, options: StepOptions, optimizer: dict[str, Any]) -> None:
         self._model, self._dtype = model, np.dtype(dtype)
-        self._machine = _machine(model, dtype, options.batch_size, options.scale, options.decay)
+        rows = max(options.batch_size, options.predicts)
+        self._machine = _machine(model, dtype, rows, options.scale, options.decay)
         limits = {name: getattr(options, name) for name in ("clip_norm", "clip_value", "max_norm")}
         self._machine.set_optimizer(
             {

@@ -61,6 +61,7 @@ class FlightRecorder(Callback):
     """
 
     reads_theta = False
+    changes_parameters = False
 
     def __init__(self, every: int | None = None, most: int = 32, most_bytes: int = _MOST_BYTES) -> None:
         self.spacing = None if every is None else as_whole("every of FlightRecorder", every, at_least=1)

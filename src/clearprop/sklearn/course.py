@@ -61,6 +61,7 @@ class Course(Callback):
     """
 
     reads_theta = False
+    changes_parameters = False
 
     def __init__(
         self, estimator: Any, pace: Pace, examples: int, score: Callable[[], float] | None, loss: str

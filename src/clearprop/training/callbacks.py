@@ -52,8 +52,8 @@ class Callback:
     """Whether a hook that this class defines changes parameters, buffers or slots while training goes on.
 
     False spares an engine that has its own the reading back, and a run a copy of the parameters to go back to
-    if they become NaN. It is about the hooks of the very class that says so: those of a class made from it
-    may change them until that one says so, too.
+    if they become NaN; what such a hook changes all the same may be lost. It is about the hooks of the very
+    class that says so: those of a class made from it may change them until that one says so, too.
     """
 
     def on_fit_begin(self, run: TrainingRun) -> None:

@@ -16,6 +16,7 @@ from clearprop.errors import DivergenceError
 from clearprop.layers import ActivationOwner
 from clearprop.optimizers import State as Slots
 from clearprop.training.batches import Batch, weighed
+from clearprop.training.hooks import may_change
 from clearprop.training.penalties import norm
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class LastFinite:
     taken: float
     """When, and how long it took, in seconds."""
     seconds: float
+    size: float = 0.0
+    """The norm of theta when it was taken."""
     batches: list[Any] = field(default_factory=list)
     """The batches since: whole, or the indices of their examples (see `TrainingRun.again`)."""
     marks: list[tuple[int, int, Mapping[str, Any]]] = field(default_factory=list)
@@ -66,7 +69,7 @@ class LastFinite:
         theta, buffers = run.state.theta, run.state.buffers
         if copies:
             theta, buffers = theta.copy(), buffers.copy()
-        snapshot = cls(theta, buffers, own, run.step, now, 0.0)
+        snapshot = cls(theta, buffers, own, run.step, now, 0.0, norm(theta))
         snapshot.seconds = time.perf_counter() - now
         return snapshot
 
@@ -147,7 +150,7 @@ def explain_divergence(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
     Errors: always `DivergenceError`, naming epoch, step, layer, quantity and the likely cause.
     """
     state, failed_at = run.state, (run.epoch, run.step)
-    sizes = [norm(snapshot.theta)]
+    sizes = [snapshot.size]
     for batch in snapshot.replay(run):
         before = state.theta.copy(), state.buffers.copy()
         where = _repeat(run, batch)
@@ -174,8 +177,9 @@ def explain_divergence(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
 
 
 def _stepwise(run: TrainingRun) -> str:
-    """Return the names of the callbacks that are called between steps."""
-    return ", ".join(sorted({type(c).__name__ for c in run.options.callbacks if c.every > 0}))
+    """Return the names of the callbacks that are called between steps and may change something there."""
+    between = [c for c in run.options.callbacks if c.every > 0 and may_change(c)]
+    return ", ".join(sorted({type(c).__name__ for c in between}))
 
 
 def explain_step(run: TrainingRun, batch: Batch, size: float) -> NoReturn:
@@ -206,6 +210,8 @@ def explain_step(run: TrainingRun, batch: Batch, size: float) -> NoReturn:
 
 def explain_parameters(run: TrainingRun, found: State, snapshot: LastFinite) -> NoReturn:
     """Raise for parameters that an update made NaN or infinite, and leave those of the snapshot.
+
+    found: with the parameters and buffers that are not finite.
 
     Errors: always `DivergenceError`, naming epoch, step and layer.
     """

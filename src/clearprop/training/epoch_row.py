@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from clearprop.arrays import Array
 from clearprop.training.data import Examples
 from clearprop.training.history import Row
 from clearprop.training.measure import Tally, measure
@@ -15,8 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["epoch_row", "penalty_of"]
 
 
-def epoch_row(run: TrainingRun, tally: Tally) -> Row:
-    """Return the figures of an epoch, validation included, as one row; see `History`."""
+def epoch_row(run: TrainingRun, tally: Tally, output: Callable[[Array], Any]) -> Row:
+    """Return the figures of an epoch, validation included, as one row; see `History`.
+
+    output: what `measure` predicts with.
+    """
     row: Row = {
         "epoch": run.epoch,
         "step": run.step,
@@ -30,7 +35,7 @@ def epoch_row(run: TrainingRun, tally: Tally) -> Row:
     if run.options.penalty.active:
         row["penalty"] = _penalty(run, tally)
     if run.validation is not None:
-        row |= _validated(run, run.validation)
+        row |= _validated(run, run.validation, output)
     return row
 
 
@@ -48,10 +53,10 @@ def penalty_of(run: TrainingRun, batch: float, examples: float) -> float:
     return float(penalty.value(run.state.theta, run.options.decay, divisor=divisor))
 
 
-def _validated(run: TrainingRun, examples: Examples) -> Row:
+def _validated(run: TrainingRun, examples: Examples, output: Callable[[Array], Any]) -> Row:
     """Return the figures of the validation data, none if a signal came before or meanwhile."""
     measured = measure(
-        run.output,
+        output,
         run.model,
         run.targets,
         examples,

@@ -227,11 +227,10 @@ class TrainingRun:
         if self._whole_runs is not None:
             self._whole_runs.show_all()
 
-    def output(self, X: Array) -> Any:
-        """Return the last layer's record in inference mode, by the parameters as they are now."""
-        if self._whole_runs is not None:
-            return self._whole_runs.output(X)
-        return self.engine.output(self.model, self.state, X)
+    def _output(self, X: Array) -> Any:
+        """Return the last layer's record in inference mode; between runs of steps only."""
+        runs = self._whole_runs
+        return self.engine.output(self.model, self.state, X) if runs is None else runs.output(X)
 
     def _block(self, source: Iterator[Batch], tally: Tally) -> bool:
         """Do the steps of a block, then measure them together; return whether there may be more."""
@@ -387,7 +386,7 @@ class TrainingRun:
         What cuts the epoch short before its row is whole ends it here and now, but not for the keeper: a run
         that goes on from there ends the epoch as if nothing had been.
         """
-        row = epoch_row(self, tally)
+        row = epoch_row(self, tally, self._output)
         self.cut_short = self.interrupted  # asked once: whoever asks must get the same answer
         self._kept_at_cut = bool(self.cut_by)
         if self._kept_at_cut:
@@ -395,8 +394,7 @@ class TrainingRun:
         self.history.append(row)
         self.note_position()
         self.tell("on_epoch_end", row)
-        schedule = self.options.schedule
-        if schedule is not None and schedule.monitors:
+        if (schedule := self.options.schedule) is not None and schedule.monitors:
             self.schedule_state = schedule.observe(self.schedule_state, row.get("val_cost", row["cost"]))
             if self.schedule_state.get("exhausted"):
                 self.stop("rate exhausted")

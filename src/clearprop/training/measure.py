@@ -15,9 +15,21 @@ from clearprop.training.data import Examples
 from clearprop.training.history import Row
 from clearprop.training.targets import Targets
 
-__all__ = ["Recent", "Tally", "join", "join_records", "measure", "step_sizes", "step_sums", "weights_for"]
+__all__ = [
+    "MOST_AT_ONCE",
+    "Recent",
+    "Tally",
+    "join",
+    "join_records",
+    "measure",
+    "step_sizes",
+    "step_sums",
+    "weights_for",
+]
 
 
+MOST_AT_ONCE = 1024
+"""How many rows `measure` predicts at once."""
 _FEW = 64  # steps that Python adds up faster than NumPy does
 
 
@@ -164,7 +176,7 @@ def measure(
     targets: Targets,
     examples: Examples,
     metrics: Sequence[Any] = (),
-    batch_size: int = 1024,
+    batch_size: int = MOST_AT_ONCE,
     cancelled: Callable[[], bool] | None = None,
 ) -> Row:
     """Return cost, accuracy (for classes) and metrics of a data set in inference mode, as one row.

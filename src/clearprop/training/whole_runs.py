@@ -12,14 +12,14 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.engines import Rows, StepOptions, Steps, Trainer
 from clearprop.errors import DivergenceError
-from clearprop.model import State
 from clearprop.training.batches import Batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
-from clearprop.training.divergence import LastFinite, explain_parameters, explain_step
-from clearprop.training.features import all_finite, is_sparse
-from clearprop.training.measure import Tally, step_sizes
-from clearprop.training.penalties import norm
+from clearprop.training.divergence import explain_step
+from clearprop.training.exchange import Exchange
+from clearprop.training.features import is_sparse
+from clearprop.training.hooks import others_run_between_epochs, overrides
+from clearprop.training.measure import MOST_AT_ONCE, Tally, step_sizes
 from clearprop.training.weights import mean_one_in_steps
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ ROLLING_EXAMPLES = 1000
 _RUN_SECONDS = 0.05  # so that Ctrl-C is heard and the progress bar moves
 _FIRST_STEPS = 64
 _READ_BYTES = 1 << 22
-_HOOKS = ("on_fit_begin", "on_epoch_begin", "on_gradient", "on_step_end", "on_epoch_end", "on_fit_end")
 
 
 class _Lot(NamedTuple):
@@ -71,92 +70,10 @@ def whole_runs_of(run: TrainingRun) -> WholeRuns | None:
             decay=options.decay,
             mean_over_weights=options.mean_over_weights,
             penalty_as_seen=options.penalty_as_seen,
+            predicts=0 if run.validation is None else min(MOST_AT_ONCE, len(run.validation.y)),
         ),
     )
     return None if trainer is None else WholeRuns(run, trainer)
-
-
-class _Exchange:
-    """Who has the newest parameters, buffers and slots: the trainer after a run of steps, else the loop."""
-
-    def __init__(self, run: TrainingRun, trainer: Trainer) -> None:
-        self._run, self._trainer = run, trainer
-        self._with_slots = any(c.reads_slots and _has_hook(c) for c in run.options.callbacks)
-        self._trainer_is_ahead = False
-        self._loop_may_differ = True
-        self._has_slots = False
-        # Parameters come from the trainer only if they are finite. So theta itself is where the run can go
-        # back to, unless code that is not ours may write to it.
-        self._copies = run.examples is None or _others_run_between_epochs(run)
-        self.kept: LastFinite | None = None
-
-    def keep(self, now: float) -> None:
-        """Keep where the run stands, to go back to."""
-        self.show()
-        self.check_finite()
-        self.kept = None  # first, or two copies of the parameters lie in memory
-        self.kept = LastFinite.take(self._run, now, slots=False, copies=self._copies)
-
-    def to_trainer(self) -> None:
-        """Give the trainer what code outside it may have changed; it is then the one that goes on."""
-        if self._loop_may_differ:
-            self._trainer.read(self._run.state)
-            if self._with_slots or not self._has_slots:
-                self._trainer.read_slots(self._run.slots)
-        self._loop_may_differ, self._trainer_is_ahead, self._has_slots = False, True, True
-
-    def to_loop(self) -> None:
-        """Bring theta, the buffers and the slots up to date, for code that may look and change them.
-
-        Errors: `DivergenceError` where they are not finite.
-        """
-        if self._trainer_is_ahead:
-            if not self._trainer.is_finite():
-                self._raise()
-            self._trainer.write(self._run.state)
-            if self._with_slots:
-                self._trainer.write_slots(self._run.slots)
-            if self.kept is not None and not self._copies:
-                self.kept.step = self._run.step
-        self._loop_may_differ, self._trainer_is_ahead = True, False
-
-    def leave(self) -> None:
-        """Bring theta and the rest up to date as far as that can be, because something else has failed."""
-        if not self._trainer_is_ahead or self._trainer.is_finite():
-            self.to_loop()
-
-    def _raise(self) -> NoReturn:
-        state = self._run.state
-        found = State(self._run.model, np.empty_like(state.theta), np.empty_like(state.buffers))
-        self._trainer.write(found)
-        self._trainer_is_ahead = False
-        assert self.kept is not None
-        explain_parameters(self._run, found, self.kept)
-
-    def show(self) -> None:
-        """Bring them up to date for code that only looks."""
-        changed = self._loop_may_differ
-        self.to_loop()
-        self._loop_may_differ = changed
-
-    def show_all(self) -> None:
-        """Bring them and the slots up to date for code that only looks."""
-        self.show()
-        if self._has_slots and not self._with_slots:  # else they have just come along
-            self._trainer.write_slots(self._run.slots)
-
-    def check_finite(self) -> None:
-        """Raise where other code has put into theta or the buffers what is not finite."""
-        state = self._run.state
-        if self._copies and not (all_finite(state.theta) and all_finite(state.buffers)):
-            assert self.kept is not None
-            explain_parameters(self._run, state, self.kept)
-
-    def output(self, X: Array) -> Any:
-        """Return the last layer's record in inference mode, by the newest parameters."""
-        if self._loop_may_differ:
-            self._trainer.read(self._run.state)
-        return self._trainer.output(X)
 
 
 class WholeRuns:
@@ -164,11 +81,11 @@ class WholeRuns:
 
     def __init__(self, run: TrainingRun, trainer: Trainer) -> None:
         self._run, self._trainer = run, trainer
-        self._exchange = _Exchange(run, trainer)
+        self._exchange = Exchange(run, trainer)
         self._expected = _FIRST_STEPS
         self._stepwise = [c for c in run.options.callbacks if c.every > 0]
-        self._looks = any(c.reads_theta and _overrides(c, "on_progress") for c in run.options.callbacks)
-        self._others_run = _others_run_between_epochs(run)
+        self._looks = any(c.reads_theta and overrides(c, "on_progress") for c in run.options.callbacks)
+        self._others_run = others_run_between_epochs(run)
         self._in_memory = None if run.examples is None else _in_memory(run.examples)
 
     def epoch(self, tally: Tally) -> None:
@@ -343,54 +260,12 @@ class WholeRuns:
 
     def _diverged(self, lot: _Lot, at: int) -> NoReturn:
         assert self._exchange.kept is not None
-        size = norm(self._exchange.kept.theta)
         self._bring_up_to_date()
-        explain_step(self._run, _batch(lot, at), size)
-
-
-def _others_run_between_epochs(run: TrainingRun) -> bool:
-    """Return whether code that is not the loop's runs between two epochs, and so may change parameters."""
-    options = run.options
-    has_order = run.examples is not None and run.steps_per_epoch is None
-    return (
-        any(_may_change(c) for c in options.callbacks)
-        or bool(options.metrics)
-        or options.schedule is not None
-        or has_order
-    )
-
-
-def _hooks(callback: Callback) -> list[str]:
-    """Return the hooks that a callback has and in which parameters and slots are current."""
-    shown = ["on_progress"] if callback.reads_theta else []
-    return [hook for hook in (*_HOOKS, *shown) if _overrides(callback, hook)]
-
-
-def _has_hook(callback: Callback) -> bool:
-    return bool(_hooks(callback))
-
-
-def _may_change(callback: Callback) -> bool:
-    """Return whether a callback has such a hook and may change them there."""
-    return any(_changes(callback, hook) for hook in _hooks(callback))
-
-
-def _changes(callback: Callback, hook: str) -> bool:
-    """Return whether a hook may change parameters: what its class says holds for the hooks of that class."""
-    if hook in vars(callback):  # of the object alone
-        return True
-    owner = next(cls for cls in type(callback).__mro__ if hook in vars(cls))
-    return bool(vars(owner).get("changes_parameters", True))
-
-
-def _overrides(callback: Callback, hook: str) -> bool:
-    """Return whether a callback has a hook of its own, of its class or of the object."""
-    own = getattr(callback, hook)
-    return getattr(own, "__func__", own) is not getattr(Callback, hook)
+        explain_step(self._run, _batch(lot, at), self._exchange.kept.size)
 
 
 def _wants_gradients(callback: Callback) -> bool:
-    return _overrides(callback, "on_gradient")
+    return overrides(callback, "on_gradient")
 
 
 def _batch(lot: _Lot, at: int) -> Batch:
