@@ -136,7 +136,8 @@ def numbers(drawn: Drawn, model: Model | None = None) -> Problem:
 def is_tame(p: Problem) -> bool:
     """Return whether outputs and gradients are finite and not so large or saturated that all is rounding.
 
-    1 - tanh(z)^2 is known to 2^-53 / (1 - tanh(z)^2) of itself, whoever computes it from a.
+    1 - tanh(z)^2 is known to 2^-53 / (1 - tanh(z)^2) of itself, whoever computes it from a. And -y/a of an output
+    of 1e-39 is beyond the largest number of float32, though its product with a is not.
     """
     with np.errstate(all="ignore"):
         trace = engines()["batch"].trace(*p)
@@ -146,7 +147,9 @@ def is_tame(p: Problem) -> bool:
             return False
     scale = 1.0 if p.weights is None else float(np.max(p.weights))
     sizes = [np.abs(trace.a), np.abs(trace.costs), np.abs(trace.gradient) / scale]
-    sizes += [np.abs(layer.delta) / scale for layer in trace.layers.values() if "delta" in layer.fields]
+    for record in trace.layers.values():
+        errors = (getattr(record, name) for name in ("dC_da", "delta") if name in record.fields)
+        sizes += [np.abs(error) / scale for error in errors if error is not None]
     return all(not size.size or float(size.max()) < LARGEST for size in sizes)  # NaN is not
 
 
