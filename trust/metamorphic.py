@@ -200,7 +200,7 @@ def batch_split(case: Case) -> Iterator[tuple[str, float]]:
 
 
 def weight_zero_added(case: Case) -> Iterator[tuple[str, float]]:
-    """Add examples of weight zero and of a finite cost (0 times infinity is NaN): the sum stays, over more."""
+    """Add examples of weight zero, of a finite cost (0 times infinity is NaN): the sum stays, over more."""
     p, rng = _independent(case)
     n, more = len(p.X), int(rng.integers(1, 4))
     weights = np.ones(n) if p.weights is None else p.weights

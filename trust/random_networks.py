@@ -136,8 +136,8 @@ def numbers(drawn: Drawn, model: Model | None = None) -> Problem:
 def is_tame(p: Problem) -> bool:
     """Return whether outputs and gradients are finite and not so large or saturated that all is rounding.
 
-    1 - tanh(z)^2 is known to 2^-53 / (1 - tanh(z)^2) of itself, whoever computes it from a. And -y/a of an output
-    of 1e-39 is beyond the largest number of float32, though its product with a is not.
+    1 - tanh(z)^2 is known to 2^-53 / (1 - tanh(z)^2) of itself, whoever computes it from a. And -y/a of an
+    output of 1e-39 is beyond the largest number of float32, though its product with a is not.
     """
     with np.errstate(all="ignore"):
         trace = engines()["batch"].trace(*p)
