@@ -246,6 +246,22 @@ def test_columns_that_the_model_does_not_read_may_hold_anything(clearprop):
     assert "odd.csv has no column 'day', which the model needs" in err
 
 
+def test_evaluate_needs_only_the_columns_that_the_model_reads(clearprop):
+    rows = "".join(f"{i},{i % 7},7,{'ab'[i % 7 > 3]}\n" for i in range(60))
+    Path("t.csv").write_text("id,x,always,y\n" + rows)
+    code, _, err = clearprop("train", "t.csv", "--target", "y", *JOB, "--no-report")
+    assert code == 0, err
+    Path("fewer.csv").write_text("y,x,id,further\na,1,5,w\nb,6,6,2020-02-30\n")
+    code, out, err = clearprop("evaluate", "t.safetensors", "fewer.csv")
+    assert code == 0, err
+    assert out.startswith("accuracy ")
+    assert "of 2)" in out.splitlines()[0]
+    Path("fewer.csv").write_text("y,id\na,5\nb,6\n")
+    code, _, err = clearprop("evaluate", "t.safetensors", "fewer.csv")
+    assert code == 1
+    assert "fewer.csv has no column 'x', which the model needs" in err
+
+
 def test_numbers_that_one_word_makes_classes_are_spoken_of(clearprop):
     rows = "".join(f"{i},{i % 3},{i / 3:.3f}\n" for i in range(60))
     Path("t.csv").write_text("a,b,y\n" + rows + "1,1,unknown\n")

@@ -118,18 +118,20 @@ def in_words(value: float | None) -> str:
 
 
 def headline(measured: Measured, part: str) -> str:
-    """Return the result in one line. part: "test", "training", …"""
+    """Return the result in one line. part: "test", "training", …, or "" for all rows."""
     metrics, n = measured.metrics, len(measured.true)
     if measured.names is not None:
         right = int(np.count_nonzero(measured.true == measured.predicted))
-        return f"{part} accuracy {metrics['accuracy']:.2%} ({right} of {n}), cost {metrics['cost']:.4f}"
-    if "accuracy" in metrics:
-        return f"{part} accuracy {metrics['accuracy']:.2%} of {n}, cost {metrics['cost']:.4f}"
-    parts = [
-        f"{'R²' if name == 'r2' else name.replace('_', ' ')} {in_words(value)}"
-        for name, value in metrics.items()
-    ]
-    return f"{part} {', '.join(parts)} on {n} examples".lstrip()
+        found = f"accuracy {metrics['accuracy']:.2%} ({right} of {n}), cost {metrics['cost']:.4f}"
+    elif "accuracy" in metrics:
+        found = f"accuracy {metrics['accuracy']:.2%} of {n}, cost {metrics['cost']:.4f}"
+    else:
+        parts = [
+            f"{'R²' if name == 'r2' else name.replace('_', ' ')} {in_words(value)}"
+            for name, value in metrics.items()
+        ]
+        found = f"{', '.join(parts)} on {n} examples"
+    return f"{part} {found}".lstrip()
 
 
 def say_measured(output: Output, measured: Measured, part: str) -> None:

@@ -109,11 +109,15 @@ def _array_rows(network: Network, path: Path) -> Array:
 
 
 def _rows_of(network: Network, path: Path, source: Source) -> Array:
-    wanted = tuple(about_data(network).get("feature_names") or ())
-    if KEY in network.extra and (encoding := TabularModel.of_network(network).encoding).named:
-        wanted = tuple(column.name for column in encoding.columns if column.names)
-    table = read_rows(path, source.drop, wanted, levelled(network))
+    table = read_rows(path, source.drop, _needed(network), levelled(network))
     return np.asarray(encode_rows(network, table, where=str(path)))
+
+
+def _needed(network: Network) -> tuple[str, ...]:
+    """Return the columns that the model reads: those of training, without the ones that became no input."""
+    if KEY in network.extra and (encoding := TabularModel.of_network(network).encoding).named:
+        return tuple(column.name for column in encoding.columns if column.names)
+    return tuple(about_data(network).get("feature_names") or ())
 
 
 def _read_npy(path: Path) -> Array:
@@ -141,7 +145,8 @@ def _dataset(network: Network, source: Source, output: Output) -> Dataset:
     drop = source.drop
     if wanted:
         columns = read_columns(path)
-        require_columns(path, columns, wanted)
+        require_columns(path, columns, _needed(network))
+        wanted = [name for name in wanted if name in columns]
         drop = tuple(name for name in columns if name not in wanted and name != target)
     told = Source(source.name, None, target, source.task or task, drop, levelled(network))
     dataset = load_source(told, output)
