@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clearprop.arrays import Array
+from clearprop.checks import as_items
 from clearprop.errors import DTypeError, OptionError, ShapeError, UnsupportedError, one_of
 from clearprop.interchange.pieces import Piece, assemble, from_arrays, teach_labels
 from clearprop.io import safetensors
@@ -277,9 +278,12 @@ def _groups(
             )
         groups.setdefault(prefix, {})[part] = array
     if order is not None:
-        if sorted(order) != sorted(groups):
-            raise OptionError(f"order must list {one_of(groups)}, each once. Got {list(order)!r}.")
-        return {prefix: groups[prefix] for prefix in order}
+        chosen = as_items("order", order)
+        named = all(isinstance(prefix, str) for prefix in chosen)
+        if not named or sorted(chosen) != sorted(groups):
+            wanted = f"list {one_of(groups)}, each once" if groups else "be left out: there are no layers"
+            raise OptionError(f"order must {wanted}. Got {chosen!r:.200}.")
+        return {prefix: groups[prefix] for prefix in chosen}
     return groups if ordered else {prefix: groups[prefix] for prefix in sorted(groups, key=_natural)}
 
 
