@@ -132,15 +132,17 @@ class FlightRecorder(Callback):
 
     def on_fit_end(self, run: TrainingRun) -> None:
         """Close the recording; of a run that diverged, the step at which it did is the last."""
-        done = max(self._snapshots.steps[0], run.step - 1 if run.diverged else run.step)
+        failed = run.failed_step
+        # The run may have gone back further than to the last step that was well.
+        done = max(self._snapshots.steps[-1], run.step) if failed is None else failed - 1
         self._snapshots.drop_after(done)
-        tail = self._tail if self._someone_ends else None if run.diverged else _snapshot(run)
+        tail = self._tail if self._someone_ends else None if run.failed_step is not None else _snapshot(run)
         if tail is not None and tail.step == done:
             self._snapshots.add_last(tail)
         self._run = Recording(
             self._course(run),
             self._snapshots,
-            steps=run.step,
+            steps=done if failed is None else failed,
             done=done,
             conditions=conditions(run.history.environment, run.state.theta.dtype),
             stopped=run.history.stopped,

@@ -40,7 +40,8 @@ class Callback:
     reads_theta: bool = True
     """Whether `on_progress` looks at parameters; False spares an engine that has its own the copying.
 
-    In every other hook they are current, and what is changed there counts, whatever this says.
+    In every other hook they are current, and what is changed there counts, whatever this says; but for the
+    running statistics of a normalisation in `on_gradient`, which the step at hand is about to set.
     """
     reads_slots: bool = True
     """Whether a hook looks at ``run.slots``, such as Adam's m and v, or changes them.
@@ -174,7 +175,7 @@ class EarlyStopping(Callback):
             if self.restore_best:
                 self._saved = None  # first, or two copies of the parameters lie in memory
                 self._saved = run.state.theta.copy(), run.state.buffers.copy()
-        elif run.epoch - self.best_epoch >= self.patience:
+        elif run.epoch - self.best_epoch >= self.patience and not run.cut_by:
             run.stop("early stopping")
 
     def _greater(self, run: TrainingRun, column: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,16 +16,19 @@ from clearprop.errors import DivergenceError
 from clearprop.layers import ActivationOwner
 from clearprop.optimizers import State as Slots
 from clearprop.training.batches import Batch, weighed
+from clearprop.training.features import all_finite
 from clearprop.training.hooks import may_change
 from clearprop.training.penalties import norm
 
 if TYPE_CHECKING:
     from clearprop.model import State
     from clearprop.trace import LayerTrace, Trace
+    from clearprop.training.callbacks import Callback
     from clearprop.training.loop import TrainingRun
 
 __all__ = [
     "LastFinite",
+    "check_finite",
     "explain_divergence",
     "explain_first_pass",
     "explain_parameters",
@@ -157,6 +160,7 @@ def explain_divergence(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
         if where is not None:
             state.theta[:], state.buffers[:] = before
             layer, quantity = where
+            run.failed_step = run.step
             raise DivergenceError(
                 f"training diverged in epoch {run.epoch}, step {run.step}: {quantity} of layer {layer} "
                 "became NaN "
@@ -166,7 +170,7 @@ def explain_divergence(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
         sizes.append(norm(state.theta))
     snapshot.restore(run)
     epoch, step = failed_at
-    names = _stepwise(run)
+    names = _names(c for c in run.options.callbacks if may_change(c))
     changed = f"a callback ({names})" if names else f"rounding on the engine {run.engine.name!r}"
     raise DivergenceError(
         f"training diverged in epoch {epoch}, at or before step {step}: the cost or a parameter became NaN "
@@ -176,10 +180,8 @@ def explain_divergence(run: TrainingRun, snapshot: LastFinite) -> NoReturn:
     )
 
 
-def _stepwise(run: TrainingRun) -> str:
-    """Return the names of the callbacks that are called between steps and may change something there."""
-    between = [c for c in run.options.callbacks if c.every > 0 and may_change(c)]
-    return ", ".join(sorted({type(c).__name__ for c in between}))
+def _names(callbacks: Iterable[Callback]) -> str:
+    return ", ".join(sorted({type(c).__name__ for c in callbacks}))
 
 
 def explain_step(run: TrainingRun, batch: Batch, size: float) -> NoReturn:
@@ -195,6 +197,7 @@ def explain_step(run: TrainingRun, batch: Batch, size: float) -> NoReturn:
     trace = rung.trace(run.model, run.state, batch.X, batch.y, batch.weights, run.draws(batch))
     where = first_non_finite(trace)
     run.step += 1
+    run.failed_step = run.step
     if where is None:
         raise DivergenceError(
             f"training diverged in epoch {run.epoch}, step {run.step}: the cost became NaN or infinite. That "
@@ -215,22 +218,59 @@ def explain_parameters(run: TrainingRun, found: State, snapshot: LastFinite) -> 
 
     Errors: always `DivergenceError`, naming epoch, step and layer.
     """
-    state, eta = run.state, run.options.optimizer.eta
-    where = "a parameter"
-    for flat, layout in ((found.theta, run.model.layout), (found.buffers, run.model.buffer_layout)):
-        for entry in layout.entries:
-            if where == "a parameter" and not _finite(flat[entry.block]):
-                where = f"{entry.name} after the update of layer {entry.layer}"
-    state.theta[:], state.buffers[:] = snapshot.theta, snapshot.buffers
-    at, run.step = run.step, snapshot.step
+    eta, (name, layer) = run.options.optimizer.eta, _first_in(run, found)
+    at = _go_back(run, snapshot)
+    if at == snapshot.step + 1:
+        run.failed_step = at
     advice = f"the rate eta = {eta:g} is too high (try {eta / 10:g}, or clip_norm=1)"
-    if _stepwise(run):  # there are no batches to repeat without it
-        advice = f"a callback ({_stepwise(run)}) changed something, or {advice}"
+    # There are no batches to repeat without it.
+    between = _names(c for c in run.options.callbacks if c.every > 0 and may_change(c))
+    if between:
+        advice = f"a callback ({between}) changed something, or {advice}"
     raise DivergenceError(
-        f"training diverged in epoch {run.epoch}, at or before step {at}: {where} became NaN or infinite. "
-        f"Likely cause: {advice}. "
+        f"training diverged in epoch {run.epoch}, at or before step {at}: {name} after the update of "
+        f"layer {layer} became NaN or infinite. Likely cause: {advice}. "
         f"The parameters are those after step {snapshot.step}."
     )
+
+
+def check_finite(run: TrainingRun, snapshot: LastFinite | None) -> None:
+    """Raise if theta or the buffers, finite after the run's last step, are not finite any more.
+
+    snapshot: where to go back to; None before the first step: then they stay as they are.
+
+    Errors: `DivergenceError`, naming epoch, layer and who may have changed them.
+    """
+    if all_finite(run.state.theta) and all_finite(run.state.buffers):
+        return
+    name, layer = _first_in(run, run.state)
+    step = f"after step {run.step}" if run.step else "before the first step"
+    names = _names(c for c in run.options.callbacks if may_change(c))
+    who = f"a callback ({names})" if names else "code that ran between two steps"
+    left = "stay as they are"
+    if snapshot is not None:
+        _go_back(run, snapshot)
+        left = f"are those after step {snapshot.step}"
+    raise DivergenceError(
+        f"training cannot go on in epoch {run.epoch}, {step}: {who} made {name} of layer {layer} NaN or "
+        f"infinite. The parameters {left}."
+    )
+
+
+def _first_in(run: TrainingRun, found: State) -> tuple[str, str]:
+    """Return name and layer of the first parameter or buffer that is not finite."""
+    for flat, layout in ((found.theta, run.model.layout), (found.buffers, run.model.buffer_layout)):
+        for entry in layout.entries:
+            if not _finite(flat[entry.block]):
+                return entry.name, entry.layer
+    return "a parameter", "unknown"
+
+
+def _go_back(run: TrainingRun, snapshot: LastFinite) -> int:
+    """Put theta and the buffers back to the snapshot's; return the step at which the run was."""
+    run.state.theta[:], run.state.buffers[:] = snapshot.theta, snapshot.buffers
+    at, run.step = run.step, snapshot.step
+    return at
 
 
 def explain_first_pass(run: TrainingRun, batch: Batch) -> NoReturn:
@@ -257,11 +297,10 @@ def _repeat(run: TrainingRun, batch: Batch) -> tuple[str, str] | None:
         run.step += 1
         return where
     run.apply(rung.gradient(*pass_), size)
-    for flat, layout in ((run.state.theta, run.model.layout), (run.state.buffers, run.model.buffer_layout)):
-        for entry in layout.entries:
-            if not _finite(flat[entry.block]):
-                return entry.layer, f"{entry.name} after the update"
-    return None
+    if all_finite(run.state.theta) and all_finite(run.state.buffers):
+        return None
+    name, layer = _first_in(run, run.state)
+    return layer, f"{name} after the update"
 
 
 def _likely_cause(run: TrainingRun, batch: Batch, quantity: str, sizes: list[float]) -> str:

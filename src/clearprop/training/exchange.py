@@ -9,8 +9,7 @@ import numpy as np
 from clearprop.arrays import Array
 from clearprop.engines import Trainer
 from clearprop.model import State
-from clearprop.training.divergence import LastFinite, explain_parameters
-from clearprop.training.features import all_finite
+from clearprop.training.divergence import LastFinite, check_finite, explain_parameters
 from clearprop.training.hooks import hooks, others_run_between_epochs
 
 if TYPE_CHECKING:
@@ -45,10 +44,18 @@ class Exchange:
     def to_trainer(self) -> None:
         """Give the trainer what code outside it may have changed; it is then the one that goes on."""
         if self._loop_may_differ:
+            self.check_finite()
             self._trainer.read(self._run.state)
             if self._with_slots or not self._has_slots:
                 self._trainer.read_slots(self._run.slots)
         self._loop_may_differ, self._trainer_is_ahead, self._has_slots = False, True, True
+
+    def in_step(self, buffers: Array) -> None:
+        """Give the trainer what a hook within a step may have changed; buffers are the step's own affair."""
+        self._run.state.buffers[:] = buffers
+        self._trainer.read(self._run.state)
+        if self._with_slots:
+            self._trainer.read_slots(self._run.slots)
 
     def to_loop(self) -> None:
         """Bring theta, the buffers and the slots up to date, for code that may look and change them.
@@ -98,10 +105,8 @@ class Exchange:
 
     def check_finite(self) -> None:
         """Raise where other code has put into theta or the buffers what is not finite."""
-        state = self._run.state
-        if self._copies and not (all_finite(state.theta) and all_finite(state.buffers)):
-            assert self.kept is not None
-            explain_parameters(self._run, state, self.kept)
+        if self._copies:
+            check_finite(self._run, self.kept)
 
     def output(self, X: Array) -> Any:
         """Return the last layer's record in inference mode, by the newest parameters."""

@@ -20,12 +20,12 @@ from numpy.typing import ArrayLike
 
 from clearprop.arrays import Array
 from clearprop.engines import Engine, Pass
-from clearprop.errors import DataError, DivergenceError
+from clearprop.errors import DataError
 from clearprop.model import Draws, Gradient, Model, State
 from clearprop.training.batches import Batch, Batches, Orders, weighed
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
-from clearprop.training.divergence import LastFinite, explain_divergence
+from clearprop.training.divergence import LastFinite, check_finite, explain_divergence
 from clearprop.training.epoch_row import epoch_row, penalty_of
 from clearprop.training.evaluations import Evaluations
 from clearprop.training.features import all_finite
@@ -80,8 +80,8 @@ class TrainingRun:
     """What ended it from outside: "interrupted", "terminated" or "time limit"."""
     cut_short: bool = False
     """Whether the last epoch was interrupted, and its validation left out: that row is no whole one."""
-    diverged: bool = False
-    """Whether the last step made a number that is NaN or infinite: it does not count."""
+    failed_step: int | None = None
+    """The step that made a number that is NaN or infinite and so does not count; None where none is known."""
     epochs_before: int = 0
     """Epochs and steps of earlier fits: random numbers go on from there, `epoch` and `step` start at 0."""
     steps_before: int = 0
@@ -143,9 +143,9 @@ class TrainingRun:
                 else:
                     self.offer_position(ended=True)  # now, so that what cannot be kept is known at once
                 self._epochs()
+                check_finite(self, self._snapshot if self._whole_runs is None else self._whole_runs.kept)
                 self.history.stopped = self.stop_reason or "epochs"
             except BaseException as error:
-                self.diverged = isinstance(error, DivergenceError)
                 self.history.stopped = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
                 raise
             finally:
@@ -236,6 +236,7 @@ class TrainingRun:
         """Do the steps of a block, then measure them together; return whether there may be more."""
         begun = time.perf_counter()
         if self._snapshot is None or self._snapshot.is_due(begun):
+            check_finite(self, self._snapshot)
             self._snapshot = LastFinite.take(self, begun)
         self._snapshot.mark(self)
         # Only targets and outputs are kept: the rows of X stay in the processor's cache for one step.
@@ -304,9 +305,9 @@ class TrainingRun:
         options, state = self.options, self.state
         if callbacks or options.shapes_gradient:
             self._shape_gradient(result.gradient, n, callbacks)
-        self.step += 1
         if options.schedule is not None:
-            self.eta = self.rate(self.step)
+            self.eta = self.rate(self.step + 1)  # which may raise
+        self.step += 1
         options.optimizer.update(
             state.theta,
             result.gradient,

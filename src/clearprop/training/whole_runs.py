@@ -15,7 +15,7 @@ from clearprop.errors import DivergenceError
 from clearprop.training.batches import Batch
 from clearprop.training.callbacks import Callback
 from clearprop.training.data import Examples
-from clearprop.training.divergence import explain_step
+from clearprop.training.divergence import LastFinite, explain_step
 from clearprop.training.exchange import Exchange
 from clearprop.training.features import is_sparse
 from clearprop.training.hooks import others_run_between_epochs, overrides
@@ -115,6 +115,11 @@ class WholeRuns:
         self._exchange.show_all()
         if self._exchange.kept is not None:
             self._exchange.check_finite()
+
+    @property
+    def kept(self) -> LastFinite | None:
+        """Where the run can go back to; None before the first step."""
+        return self._exchange.kept
 
     def output(self, X: Array) -> Any:
         """Return the last layer's record in inference mode, by the parameters as they are now."""
@@ -242,9 +247,10 @@ class WholeRuns:
         )
 
     def _show_gradient(self, callbacks: Sequence[Callback], gradient: Array) -> None:
+        buffers = self._run.state.buffers.copy()
         for callback in callbacks:
             callback.on_gradient(self._run, gradient)
-        self._trainer.read(self._run.state)  # a hook may have changed parameters, too
+        self._exchange.in_step(buffers)
 
     def _call_back(self) -> None:
         run = self._run
