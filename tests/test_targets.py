@@ -307,11 +307,22 @@ def test_labels_that_the_network_never_saw(y, error, message):
         (["a", "a"], None, "two or more different labels"),
         ([1, 2], "regression", "does not go with task='regression'"),
         ([1, 2], "clasification", "Did you mean 'classification'"),
+        ([["a"], ["b"]], None, "must be a list of labels"),
+        (np.zeros((3, 2)), None, "must be a list of labels"),
+        ([1, [2]], None, "must be a list of labels"),
     ],
 )
 def test_bad_classes(classes, task, message):
     with pytest.raises(OptionError, match=message):
         cp.Network([2, 2], classes=classes, task=task)
+
+
+@pytest.mark.parametrize("classes", ["ab", 5])
+def test_classes_are_a_list(classes):
+    with pytest.raises(DTypeError, match=r"classes must be a list\. Got"):
+        cp.Network([2, 2], classes=classes)
+    with pytest.raises(DTypeError, match=r"classes must be a list\. Got"):
+        cp.from_torch({"0.weight": np.ones((2, 2))}, activations="relu", output="softmax", classes=classes)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from clearprop.layers import (
 )
 from clearprop.network import Network
 from clearprop.training.data import Affine
-from clearprop.training.targets import Targets
+from clearprop.training.targets import Targets, check_classes
 
 __all__ = ["Piece", "assemble", "fill", "float_dtype", "fold", "from_arrays", "pieces_of", "teach_labels"]
 
@@ -252,11 +252,12 @@ def teach_labels(network: Network, classes: Sequence[Any] | None) -> Network:
 
     Errors: `OptionError`, `ShapeError` where they do not fit the outputs.
     """
-    if classes is not None:
+    labels = check_classes(classes, None)
+    if labels is not None:
         last = network.layers[-1]
         activation = last.activation if isinstance(last, ActivationOwner) else None
         network.targets = Targets.infer(
-            np.asarray(classes), network.cost, network.model.n_out, activation, "classification", classes
+            np.asarray(labels), network.cost, network.model.n_out, activation, "classification", labels
         )
     return network
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from clearprop.activations import ActivationFunction
 from clearprop.arrays import Array, distinct
-from clearprop.checks import as_choice, as_flag, as_number, as_whole
+from clearprop.checks import as_choice, as_flag, as_items, as_number, as_whole
 from clearprop.costs import Cost
 from clearprop.errors import DataError, DTypeError, OptionError, ShapeError
 from clearprop.training.labels import as_targets, check_has_order, family, filled_up, plain_values
@@ -315,7 +315,8 @@ def _check(targets: Targets) -> None:
 def check_classes(classes: Sequence[Any] | None, task: str | None) -> tuple[Any, ...] | None:
     """Return labels given as `classes` as plain values, in their order, or None.
 
-    Errors: `OptionError` for fewer than two, for duplicates, or beside task="regression".
+    Errors: `OptionError` for fewer than two, for duplicates, for what is no label, or beside
+    task="regression"; `DTypeError` for no list.
     """
     if task is not None:
         as_choice("task", task, TASKS)
@@ -323,7 +324,10 @@ def check_classes(classes: Sequence[Any] | None, task: str | None) -> tuple[Any,
         return None
     if task == "regression":
         raise OptionError("classes does not go with task='regression'. Leave one out.")
-    labels = tuple(plain_values(as_targets(classes, "classes"), "classes").tolist())
+    items = as_items("classes", classes)
+    if any(isinstance(item, list | tuple | np.ndarray) for item in items):
+        raise OptionError(f"classes must be a list of labels. Got {items!r:.100}.")
+    labels = tuple(plain_values(as_targets(list(items), "classes"), "classes").tolist()) if items else ()
     if len(labels) < 2 or len(set(labels)) < len(labels):
         raise OptionError(f"classes must list two or more different labels. Got {list(labels)!r}.")
     return labels
