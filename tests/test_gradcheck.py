@@ -590,6 +590,14 @@ def test_random_right_networks_raise_no_alarm():
 # -- what cannot be checked
 
 
+def nested(levels: int, kind: type = list) -> object:
+    """Return a number in so many lists or dicts."""
+    found: object = 1.0
+    for _ in range(levels):
+        found = [found] if kind is list else {"a": found}
+    return found
+
+
 @pytest.mark.parametrize(
     ("f", "gradient", "at", "error", "words"),
     [
@@ -603,6 +611,14 @@ def test_random_right_networks_raise_no_alarm():
         (np.sum, np.cos, np.array([np.nan]), cp.errors.DataError, "holds NaN or infinity"),
         (np.sum, np.cos, np.zeros(0), cp.errors.ShapeError, "the point has no entries"),
         (np.sum, np.cos, {}, cp.errors.ShapeError, "the point holds no array"),
+        (np.sum, np.cos, nested(10_000), cp.errors.ShapeError, "more than 100 deep"),
+        (
+            lambda p: p["a"],
+            lambda p: nested(10_000, dict),
+            {"a": 1.0},
+            cp.errors.ShapeError,
+            "more than 100 deep",
+        ),
         (np.sum, np.cos, np.array(["a"]), cp.errors.DTypeError, "needs real numbers"),
         (lambda p: 1.0, lambda p: {"b": 1.0}, {"a": 1.0}, cp.errors.ShapeError, "lacks a and has b, which"),
     ],

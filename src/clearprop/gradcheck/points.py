@@ -17,6 +17,11 @@ __all__ = ["Part", "Point", "point_of"]
 
 Names = Sequence[tuple[str, tuple[int, ...]]]
 
+_DEEPEST = 100
+"""Levels of lists and dicts in one another."""
+_MOST_AXES = 32
+"""Of an array that is written as lists of numbers."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -185,13 +190,21 @@ def _numbers(leaf: Any, what: str) -> Array:
     return array
 
 
-def _collect(thing: Any, name: str, leaves: list[tuple[str, Any]]) -> Any:
-    """Put the arrays of a structure into `leaves`, and return the structure with None in their places."""
+def _collect(thing: Any, name: str, leaves: list[tuple[str, Any]], level: int = 0) -> Any:
+    """Put the arrays of a structure into `leaves`, and return the structure with None in their places.
+
+    Errors: `ShapeError` for one that is nested deeper than any that holds arrays, perhaps in itself.
+    """
+    if level > _DEEPEST:
+        raise ShapeError(
+            f"lists or dicts lie more than {_DEEPEST} deep in one another. Give an array, or a tuple, list "
+            "or dict of arrays."
+        )
     inner = f"{name}." if name else ""
     if isinstance(thing, Mapping):
-        return {key: _collect(value, f"{inner}{key}", leaves) for key, value in thing.items()}
+        return {key: _collect(value, f"{inner}{key}", leaves, level + 1) for key, value in thing.items()}
     if isinstance(thing, tuple | list) and not _is_vector(thing):
-        items = [_collect(value, f"{name}[{i}]", leaves) for i, value in enumerate(thing)]
+        items = [_collect(value, f"{name}[{i}]", leaves, level + 1) for i, value in enumerate(thing)]
         if isinstance(thing, tuple) and hasattr(thing, "_fields"):
             return type(thing)(*items)
         return type(thing)(items)
@@ -199,12 +212,13 @@ def _collect(thing: Any, name: str, leaves: list[tuple[str, Any]]) -> Any:
     return None
 
 
-def _is_vector(thing: Any) -> bool:
+def _is_vector(thing: Any, axes: int = 1) -> bool:
     """Whether a list is a vector or matrix of plain numbers, such as [1.0, 2.0]."""
-    if isinstance(thing, tuple) or not thing:
+    if isinstance(thing, tuple) or not thing or axes > _MOST_AXES:
         return False
     return all(
-        isinstance(item, int | float) or (isinstance(item, list) and _is_vector(item)) for item in thing
+        isinstance(item, int | float) or (isinstance(item, list) and _is_vector(item, axes + 1))
+        for item in thing
     )
 
 
